@@ -118,13 +118,13 @@ class DataFolderError(UsageError):
 
 
 class ModelMismatchError(UsageError):
-    """An index, mirror or query was made by another model than the current one."""
+    """An index, mirror or query is of another model than the current one."""
 
     code = "model_mismatch"
 
 
 class CorruptIndexError(StoryHashError):
-    """Stored index data is damaged, and there is no older copy to load."""
+    """Stored index data is damaged, and there is no older copy to load. Restore a backup."""
 
     code = "corrupt_index"
 

@@ -35,12 +35,19 @@ PATH = Path(__file__).parents[1] / "docs" / "reference.md"
 
 _HEAD = """# Reference
 
-Made from the code by `python -m scripts.reference`; a test fails when it is stale.
+`python -m scripts.reference` makes this page from the code. [usage.md](usage.md) explains the commands by
+task.
 
-Every command exits with 0 when it is done, 1 when it ran and something failed, 2 for a mistake of the
-caller, 3 when a dependency is down (a server, a package, weights, disk space) and 130 when interrupted.
-Answers go to standard output, all other words to standard error. `storyhash --debug COMMAND` adds a
-traceback to an error. [usage.md](usage.md) shows the commands at work and the JSON they print.
+| Exit code | Meaning |
+| --- | --- |
+| 0 | success |
+| 1 | the command ran, and something failed |
+| 2 | a mistake of the caller |
+| 3 | a dependency is down: a server, a package, weights or disk space |
+| 130 | interrupted |
+
+Results go to standard output, messages to standard error. `storyhash --debug COMMAND` adds a traceback to
+an error.
 """
 
 
@@ -89,8 +96,9 @@ def _options(command: Any) -> Iterator[str]:
         yield "\n".join(f"| {flags} | {text} |" for flags, text in rows) + "\n"
 
 
-_SETTINGS_HEAD = """One tree, read from the environment with `__` between levels; a name that is no
-setting is an error. `storyhash config` prints what is in force.
+_SETTINGS_HEAD = """Settings are environment variables. An unknown `STORYHASH_` variable is an error.
+`storyhash config` prints the settings in force. Lists and objects are JSON:
+`STORYHASH_HTTP__ALLOWED_HOSTS='["host"]'`.
 
 | Variable | Default | |
 | --- | --- | --- |"""
@@ -138,8 +146,8 @@ def _http() -> Iterator[str]:
         "serve": api_app(nothing, nothing, *common_parts, **kept),
         "embed": embed_app(nothing, "", *common_parts, access=access),
     }
-    yield "Each service tells its own contract at `/openapi.json`. [Errors](#errors) are"
-    yield "`application/problem+json`.\n"
+    yield "Each service has its OpenAPI document at `/openapi.json`. [api.md](api.md) explains the"
+    yield "routes. [Errors](#errors) are `application/problem+json`.\n"
     yield "| Route | Service | Least role | |\n| --- | --- | --- | --- |"
     routes: dict[tuple[str, str, str], list[str]] = {}
     for service, app_of in apps.items():
@@ -155,7 +163,7 @@ def _http() -> Iterator[str]:
 
 def _metrics() -> Iterator[str]:
     """Every metric of ours, as a service exposes it."""
-    yield "At `/metrics` of every service, beside those of the process. Seconds and bytes.\n"
+    yield "Every service has them at `/metrics`. Units are seconds and bytes.\n"
     yield "| Metric | Type | Labels | |\n| --- | --- | --- | --- |"
     metrics = Metrics.create("reference")
     for field in fields(metrics):

@@ -53,7 +53,7 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The route does not have this method"),
     "timeout": (408, "The request arrived too slowly, or the video took too long to decode"),
     "bank_not_empty": (409, "The bank has videos"),
-    "precondition_failed": (412, "It was changed since it was read"),
+    "precondition_failed": (412, "Somebody has changed the item since it was read"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The route does not read this content type"),
     "no_such_range": (416, "The range begins after the end of the file"),
@@ -62,7 +62,7 @@ _API_CODES: Mapping[str, tuple[int, str]] = {
     "too_many_requests": (429, "The key sends too many requests"),
     "failed": (500, "An operation failed"),
     "internal": (500, "An internal error"),
-    "not_here": (501, "This service does not do this"),
+    "not_here": (501, "Another service does this; the message says which"),
     "busy": (503, "Too many requests are waiting"),
     "deadline_exceeded": (504, "The request's time limit ended before its answer was ready"),
 }

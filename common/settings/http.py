@@ -23,9 +23,9 @@ class HttpSettings(SettingsGroup):
     )
     allow_unauthenticated: bool = Field(
         False,
-        description="With `require_keys` = auto: do not require keys on addresses other than localhost "
-        "as long as no key exists. Then whoever reaches the port may read, add and delete videos. Use it "
-        "only in a protected network.",
+        description="With STORYHASH_HTTP__REQUIRE_KEYS=auto: require no key on any address until a key "
+        "exists. Then everyone who reaches the port may read, add and delete videos. Use it only in a "
+        "protected network.",
     )
     require_keys: Literal["auto", "always", "never"] = Field(
         "auto",
@@ -34,7 +34,7 @@ class HttpSettings(SettingsGroup):
     )
     metrics_need_key: bool = Field(
         False,
-        description="Require a key for /metrics too, of any role, but not limited to some banks: metrics "
+        description="Require a key for /metrics too: of any role, but for all banks, because metrics "
         "name banks.",
     )
     access_log: bool = Field(
@@ -61,8 +61,8 @@ class HttpSettings(SettingsGroup):
     content_folders: tuple[Path, ...] = Field(
         (),
         description="Folders whose indexed videos may be played on the review page "
-        "(`/v1/videos/{id}/content`), by every caller who may see the video. Without any, no file is "
-        "sent.",
+        "(`/v1/videos/{id}/content`), by every caller who may see the video (default: none, so no file "
+        "is sent).",
     )
     max_upload_bytes: int = Field(
         2 * 1024**3, gt=0, description="Largest video accepted as an upload, in bytes."

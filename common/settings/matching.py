@@ -52,8 +52,9 @@ class MatchingSettings(SettingsGroup):
     transform_seconds: float = Field(
         8.0,
         ge=0,
-        description="Maximum seconds per pass for comparing pictures of a query's matches, which tells "
-        "the edit (mirrored, cropped, ...) and verifies doubtful matches. 0 compares no pictures.",
+        description="Maximum seconds per pass for comparing the pictures of a query with those of its "
+        "matches. This finds the edit (mirrored, cropped, ...) and verifies doubtful matches. 0 compares "
+        "no pictures.",
     )
     policy: PolicySettings = PolicySettings()
     banks: dict[str, PolicySettings] = Field(

@@ -30,8 +30,8 @@ class SearcherSettings(SettingsGroup):
         0.995,
         gt=0,
         le=1,
-        description="Recall@10 that searches should reach. The number of candidates kept while the HNSW "
-        "graph is searched is the smallest that reaches it on a sample of the index.",
+        description="Recall@10 that searches should reach. The searcher measures on a sample of the "
+        "index how few candidates reach it.",
     )
     ef_search: int | None = Field(
         None,
@@ -41,9 +41,9 @@ class SearcherSettings(SettingsGroup):
     )
     quantization: Literal["none", "float16", "int8"] = Field(
         "none",
-        description="How the HNSW graph has its vectors in memory: none (float32), float16 (half "
-        "of it) or int8 (a quarter). The exact vectors are then in a temporary file (in TMPDIR), and "
-        "each search compares its candidates with them.",
+        description="Compression of the vectors in memory: none (float32), float16 (half) or int8 (a "
+        "quarter). With float16 and int8 the exact vectors are in a temporary file (in TMPDIR), and each "
+        "search compares its candidates with them.",
     )
     delta_rows: int = Field(
         500,

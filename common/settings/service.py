@@ -48,8 +48,8 @@ class ServiceSettings(SettingsGroup):
     )
     embedder_api_key: SecretStr | None = Field(
         None,
-        description="API key that the searcher sends to its embedders (default: none). They need one "
-        "where they listen beyond localhost; the role reader is enough.",
+        description="API key that the searcher sends to its embedders (default: none). Embedders require "
+        "one if other machines can reach them; the role reader is enough.",
     )
     embed_timeout_seconds: float = Field(
         600.0, gt=0, description="Maximum seconds an embedder may take for one query."
@@ -74,5 +74,5 @@ class ServiceSettings(SettingsGroup):
         "http://127.0.0.1:4318 (default: none). It needs the extra `otel`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least important events that are logged."
+        "info", description="Least severe level that is logged: debug, info, warning or error."
     )

@@ -21,7 +21,7 @@ class StateSettings(SettingsGroup):
     match_days: int = Field(
         365,
         ge=1,
-        description="Days that a match and its verdicts are kept after it was found the last time.",
+        description="Days that a match and its verdicts are kept after the match was last found.",
     )
     max_matches: int = Field(
         100_000,

@@ -62,7 +62,7 @@ def _work() -> None:
                 time.sleep(_LOOK_SECONDS)
         except Exception as error:
             # Without this thread, graphs would wait here for ever. A traceback would keep this one.
-            _log.error("a replaced graph is freed all at once, and searches wait: %s", repr(error))
+            _log.error("a replaced graph is freed at once, so searches may wait: %s", repr(error))
         graphs.clear()
 
 

@@ -116,7 +116,7 @@ def _announce(scope: Scope) -> None:
     if scope.not_indexed:
         count, first = len(scope.not_indexed), scope.not_indexed[0]
         notice(
-            f"not indexed and not compared: {count}, first {first}; run `storyhash index {scope.path}`"
+            f"not indexed, so not compared: {count}, first {first}; run `storyhash index {scope.path}`"
         )
 
 

@@ -146,8 +146,8 @@ def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: boo
 def _tell_kept(gone: GoneVideos) -> None:
     for folder, video_ids in gone.in_folders.items():
         notice(
-            f"{folder} is missing or empty, as it is while a disk is not mounted: its {len(video_ids)} "
-            "videos are not pruned; if they are gone for good, use --prune-folders"
+            f"{folder} is missing or empty, so its disk may not be mounted: its {len(video_ids)} videos "
+            "are not pruned; if they are gone for good, use --prune-folders"
         )
 
 

@@ -155,8 +155,8 @@ def _check_profile(header: Header, settings: Settings) -> None:
     own = _calibration(header.profile, settings)
     if header.calibration and header.calibration != own:
         notice(
-            f"the file was searched with the calibration {header.calibration}, and here it is {own}: "
-            "the same videos are found, with other probabilities"
+            f"the calibration of the file is {header.calibration}, and that of this machine {own}: the "
+            "same videos are found, with other probabilities"
         )
 
 

@@ -30,8 +30,8 @@ def evaluating(options: EvaluationOptions) -> Iterator[Evaluation]:
             if not backend.calibration.measured:
                 notice(
                     f"{backend.profile}: calibration {backend.calibration.version} was not "
-                    "measured: its decisions are not meaningful, but the order of copies "
-                    "and non-matches is"
+                    "measured: only the order of copies and non-matches is meaningful, not "
+                    "the decisions"
                 )
         try:
             _extract(evaluation)

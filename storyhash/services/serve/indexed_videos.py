@@ -44,7 +44,7 @@ class IndexedVideos:
         try:
             self._reviews.quotas.charge_video(name, outcome.duration_seconds)
         except StoryHashError as error:
-            _log.error("%r counts for no quota: %s", name, error)
+            _log.error("%r could not be counted for the quota: %s", name, error)
         found = self._follow_up(name, item.entry.bank, item.version, match=self._match)
         _log.info(
             "%r: indexed, %.1f s, segments: %d%s",
@@ -78,7 +78,7 @@ class IndexedVideos:
         try:
             self._reviews.tell_indexed(name, bank, version)
         except StoryHashError as error:
-            _log.error("webhooks are not told that %r is indexed: %s", name, error)
+            _log.error("webhooks get no event video.indexed of %r: %s", name, error)
         if not match:
             return ""
         try:
