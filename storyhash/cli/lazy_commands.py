@@ -60,7 +60,7 @@ COMMANDS = {
     ),
     "snapshot": Command(
         "catalogue.snapshot:app",
-        "Back up a data folder while it is used, verify backups, and restore one.",
+        "Make, verify and restore backups; export and import a catalogue.",
     ),
     "keys": Command(
         "administration.keys:app", "Create, list, limit and revoke the API keys of a service."

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
-    help="Back up a data folder while it is used, verify backups, and restore one; move a catalogue to "
-    "another machine or backend.\n\n"
+    help="Make, verify and restore backups; export and import a catalogue.\n\n"
     "A backup has the catalogue, every vector, the index, and the state database (keys, matches, "
     "verdicts, exceptions, audit log).",
     no_args_is_help=True,
