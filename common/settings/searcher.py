@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from common.settings.group import SettingsGroup
+from common.uris import without_passwords
 
 
 class SearcherSettings(SettingsGroup):
@@ -90,8 +92,8 @@ class QdrantSettings(SettingsGroup):
 
     url: str = Field(
         "http://127.0.0.1:6333",
-        description="REST address of the Qdrant server; of a cluster, the addresses of all nodes, "
-        "separated by commas.",
+        description="REST address of the Qdrant server (port 6333 if it names none); of a cluster, the "
+        "addresses of all nodes, separated by commas.",
     )
     api_key: SecretStr | None = Field(
         None, description="API key of the Qdrant server (default: none)."
@@ -152,6 +154,8 @@ class QdrantSettings(SettingsGroup):
     def _some_url(cls, url: str) -> str:
         if not _split(url):
             raise ValueError("expected at least one address")
+        for one in _split(url):
+            _check_address(one)
         return url
 
     @property
@@ -162,3 +166,19 @@ class QdrantSettings(SettingsGroup):
 
 def _split(url: str) -> list[str]:
     return list(dict.fromkeys(part.strip().rstrip("/") for part in url.split(",") if part.strip()))
+
+
+def _check_address(url: str) -> None:
+    """Raises ValueError for what is not the address of an HTTP server."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        usable = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not parts.netloc.endswith(":")
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"expected addresses as http://host:6333, got {without_passwords(url)}")

@@ -127,16 +127,21 @@ def _write_vectors(
         with closing(
             QdrantStore(nodes, settings.qdrant, settings.searcher, manifest.model_id)
         ) as store:
+            whole = [replace(row, state="ready") for row in rows.values() if row.version]
+            wanted = {row.video_id: row.version for row in whole}
+            taken = DataFolderError(
+                f"{nodes.where} already has videos, or notes of deleted ones, in this collection; set "
+                "STORYHASH_QDRANT__COLLECTION to another name"
+            )
+            # What an interrupted restore of this backup wrote may be there.
+            if store.register.versions().items() - wanted.items():
+                raise taken
             for batch in _batches(backup, rows):
                 store.upsert(batch)
-            whole = [replace(row, state="ready") for row in rows.values() if row.version]
             store.show(whole)
             # The register never goes back to an older version, or before a deletion.
-            if store.register.versions() != {row.video_id: row.version for row in whole}:
-                raise DataFolderError(
-                    f"{nodes.where} already has videos, or notes of deleted ones, in this collection; "
-                    "set STORYHASH_QDRANT__COLLECTION to another name"
-                )
+            if store.register.versions() != wanted:
+                raise taken
         return
     mirror = open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant)
     with closing(mirror):

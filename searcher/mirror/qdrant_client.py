@@ -22,7 +22,7 @@ from searcher.mirror.base import (
     to_embedding,
     to_payload,
 )
-from searcher.qdrant.collections import create_collection, vector_params
+from searcher.qdrant.collections import check_collection, create_collection, vector_params
 from searcher.qdrant.nodes import Nodes
 from searcher.storage.video import Video
 
@@ -44,15 +44,16 @@ class QdrantClientMirror:
     ) -> None:
         """Open the collection, or create it.
 
-        Raises ModelMismatchError if it has another model's vectors, DependencyError if the server does
-        not answer.
+        Raises ModelMismatchError if it has other vectors, or those of another model, DependencyError if
+        the server does not answer.
         """
         self.model_id = model_id
         self._nodes = nodes
         self._collection = collection
         self._settings = settings or QdrantSettings()
         if not nodes.ask(lambda client: client.collection_exists(collection), reading=True):
-            self._create()
+            create_collection(nodes, collection, self._settings, vector_params(self._settings))
+        check_collection(nodes, collection, vector_params(self._settings), _INDEXES)
         self._check_model()
 
     @classmethod
@@ -100,9 +101,11 @@ class QdrantClientMirror:
         commits each."""
 
     def count(self) -> int:
-        return self._nodes.ask(
-            lambda client: client.count(self._collection, exact=True), reading=True
-        ).count
+        # A node that was paused may have less, and an empty mirror means that everything is lost.
+        answers = self._nodes.ask_several(
+            lambda client: client.count(self._collection, exact=True), self._nodes.majority
+        )
+        return max(answer.count for answer in answers.values())
 
     def scan(
         self, video_ids: Sequence[str] | None = None, batch: int = 1000
@@ -153,11 +156,6 @@ class QdrantClientMirror:
             lambda client: client.upsert(
                 self._collection, points, wait=True, ordering=models.WriteOrdering.MEDIUM
             )
-        )
-
-    def _create(self) -> None:
-        create_collection(
-            self._nodes, self._collection, self._settings, vector_params(self._settings), _INDEXES
         )
 
     def _check_model(self) -> None:

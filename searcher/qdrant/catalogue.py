@@ -55,9 +55,7 @@ class RegisteredVideos(VideoStore):
         return self._register.versions()
 
     def some(self, count: int) -> list[str]:
-        start = f"{random.random()}"
-        rows = islice(self._register.rows(after=start), count)
-        return [row.video_id for row in rows]
+        return self._register.some(count, f"{random.random()}")
 
     def _selected(self, only: Selection, after: str) -> Iterator[Video]:
         rows = self._register.rows(live_filter(*_conditions(only)), after)

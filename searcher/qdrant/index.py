@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +22,7 @@ from searcher.index_transaction import Change
 from searcher.local_index import LocalIndex
 from searcher.qdrant.catalogue import RegisteredVideos
 from searcher.qdrant.nodes import Nodes
+from searcher.qdrant.recovery import recover, sweep
 from searcher.qdrant.store import QdrantStore
 from searcher.storage.data_dir import FolderManifest, check_same, claim_folder, read_manifest
 from searcher.storage.database import Database
@@ -72,6 +72,7 @@ class QdrantIndex(LocalIndex):
             opened.callback(store.close)
             index = cls(folder, manifest, settings, database, store, lock)
             index.thumbnails.sweep()
+            index.notices += store.notices
             index._recover()
             index._half_done.update(index.videos.pending())
             index.finish_deletions()
@@ -149,14 +150,12 @@ class QdrantIndex(LocalIndex):
             self._check_writable()
             self._show()
             rows = change.rows()
-            for one in change.whole:
-                if one.video.video_id in self._half_done:
-                    self.store.clear(one.video.video_id, one.video.version)
+            repeated = [one for one in change.whole if one.video.video_id in self._half_done]
             self._half_done.update(rows)
             if change.written:
-                if not self.videos.owns_mirror:
-                    self.videos.own_mirror()
                 self.store.upsert(change.written)
+            for one in repeated:
+                self.store.keep_only(one.video.video_id, one.video.version, one.embeddings)
             gone = {
                 video_id: max(version, self.videos.next_version(video_id) - 1)
                 for video_id, version in change.deleted
@@ -164,6 +163,7 @@ class QdrantIndex(LocalIndex):
             with self._database.change():
                 for row in rows.values():
                     self.videos.commit(row)
+                self.videos.mark_unshown(rows)
                 for video_id, version in change.deleted:
                     self.videos.delete(video_id, version)
                 record()
@@ -178,13 +178,18 @@ class QdrantIndex(LocalIndex):
             self._show()
 
     def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
-        return {one.video_id: self.store.segments(one.video_id, one.version) for one in videos}
+        return {
+            one.video_id: self.store.segments(one.video_id, one.version, one.segments)
+            for one in videos
+        }
 
     def segments_of(self, video_id: str) -> list[SegmentRef]:
         row = self.videos.get(video_id)
+        found = self.store.segments_of_any_version(video_id)
         if row is None or not row.version:
-            return []
-        return [one.ref for one in self.store.segments(video_id, row.version)]
+            # What is left of a deleted video, if anything is.
+            return found
+        return [ref for ref in found if ref.version == row.version]
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
         """Nothing to do: Qdrant stores the index. For a backup, use the snapshots of its own API."""
@@ -201,7 +206,7 @@ class QdrantIndex(LocalIndex):
             video = self.videos.get(video_id)
             if video is None or not video.version:
                 return True
-            if self.store.count_version(video_id, video.version) < video.segments:
+            if not self.store.has_version(video_id, video.version, video.segments):
                 return False
             if self._lock is not None:
                 self.store.show([video])
@@ -215,9 +220,9 @@ class QdrantIndex(LocalIndex):
                 # Another process may have indexed it.
                 return True
             entries, _ = self.store.register.entries([video_id])
-            return (
-                entries[video_id].current >= video.version
-                and self.store.count_version(video_id, entries[video_id].current) >= video.segments
+            current = entries[video_id].current
+            return current >= video.version and self.store.has_version(
+                video_id, current, video.segments
             )
 
     def finish_deletions(self) -> None:
@@ -249,30 +254,17 @@ class QdrantIndex(LocalIndex):
         """Bring the register up to the catalogue."""
         if self._unshown or self._unhidden:
             self.store.show(list(self._unshown.values()), self._unhidden.items())
+            self.videos.mark_shown([*self._unshown, *self._unhidden])
             self._unshown.clear()
             self._unhidden.clear()
 
     def _recover(self) -> None:
         """Make catalogue and register consistent."""
-        versions = self.store.register.versions()
-        rows = {row.video_id: row for row in self.videos.all() if row.version}
-        if versions and not self.videos.owns_mirror:
-            found = list(self.store.register.rows())
-            self.videos.commit_all(found)
-            self.notices.append(f"the catalogue was read from Qdrant: {len(found)} videos")
-            return
-        if not versions and any(row.segments for row in rows.values()):
-            self.videos.forget_everything()
-            self.notices.append(
-                "the Qdrant collection is empty: every video must be indexed again (the searcher over "
-                "Kafka does so automatically, from the log)"
-            )
-            return
-        for video_id, row in rows.items():
-            behind = versions.get(video_id, 0) < row.version
-            if behind and self.store.count_version(video_id, row.version) >= row.segments:
-                self._unshown[video_id] = replace(row, state="ready")
+        unshown, notices = recover(self.videos, self.store)
+        self.notices += notices
+        self._unshown |= unshown
         self._show()
+        sweep(self.videos, self.store)
 
 
 def _store(settings: Settings, manifest: FolderManifest, nodes: Nodes | None) -> QdrantStore:

@@ -1,4 +1,4 @@
-"""The clients of a Qdrant server or cluster: the only builder of clients, with fail-over and retries.
+"""The nodes of a Qdrant server or cluster, with fail-over and retries.
 
 A server error (5xx), a timeout or a lost connection leaves the outcome of a write open, so every write
 here must be idempotent: the same call is made again, at another node if there is one.
@@ -10,28 +10,22 @@ import math
 import random
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.common.version_check import is_compatible
-from qdrant_client.http.exceptions import (
-    ApiException,
-    ResponseHandlingException,
-    UnexpectedResponse,
-)
 
 from common.errors import DataFolderError, DependencyError
 from common.retry import Backoff
 from common.settings import QdrantSettings
 from common.uris import without_passwords
+from searcher.qdrant.clients import checked_client
+from searcher.qdrant.failures import FAILURES, explain, leaves_open
 
 Answer = TypeVar("Answer")
 Call = Callable[[QdrantClient], Answer]
@@ -44,11 +38,10 @@ ASIDE_SECONDS = 5.0
 # `ask_several` asks another node too when those it asked take longer. For as long, threads wait for one
 # that is connecting.
 _SLOW_SECONDS = 1.0
-_LONGEST_RETRY_AFTER_SECONDS = 30.0
+# The longest a call waits, in all, for nodes that limit requests.
+_LONGEST_LIMIT_SECONDS = 30.0
 # Concurrent requests of `ask_several`.
 _THREADS = 8
-_OPEN_STATUSES = (408, 429)
-_FAILURES = (ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
 
 
 class UnansweredError(DependencyError):
@@ -61,7 +54,8 @@ class Node:
     def __init__(self, where: str, make: Callable[[bool], QdrantClient]) -> None:
         """where: its name in messages. make: returns a client; True: for reading."""
         self.where = where
-        self.aside_until = 0.0
+        # Times of `time.monotonic`. Before `limited_until` the node must not be asked: it said so.
+        self.aside_until = self.limited_until = 0.0
         self._make = make
         self._lock = threading.Lock()
         self._clients: dict[bool, QdrantClient] = {}
@@ -113,7 +107,7 @@ class Nodes:
         key = settings.api_key.get_secret_value() if settings.api_key else None
 
         def make(url: str, reads: bool) -> QdrantClient:
-            return _checked(url, key, reading if reads else writing)
+            return checked_client(url, key, reading if reads else writing)
 
         return cls([Node(without_passwords(url), partial(make, url)) for url in urls])
 
@@ -151,16 +145,19 @@ class Nodes:
         """
         return self.ask_node(call, reading=reading)[0]
 
-    def ask_node(self, call: Call[Answer], *, reading: bool = False) -> tuple[Answer, Node]:
-        """As `ask`, with the node that answered."""
-        return self._insist(lambda: self._first(call, reading))
+    def ask_node(
+        self, call: Call[Answer], *, reading: bool = False, first: Node | None = None
+    ) -> tuple[Answer, Node]:
+        """As `ask`, with the node that answered. first: the node to ask first (default: the one that
+        answered last)."""
+        return self._insist(lambda: self._first(call, reading, first), 1)
 
     def ask_several(
         self, call: Call[Answer], count: int, including: Node | None = None
-    ) -> list[Answer]:
-        """The answers of `count` different nodes to a call that reads; that of `including` is the first,
-        if it answers. Raises DependencyError."""
-        return self._insist(lambda: self._several(call, count, including))
+    ) -> dict[Node, Answer]:
+        """The answers of `count` different nodes to a call that reads, that of `including` among them
+        if it answers in time. Raises DependencyError."""
+        return self._insist(lambda: self._several(call, count, including), count)
 
     def set_aside(self, node: Node) -> None:
         """Ask this node last for a while."""
@@ -176,13 +173,17 @@ class Nodes:
             node.close()
 
     def _order(self, first: Node | None = None) -> list[Node]:
+        """The nodes that may be asked now."""
         first = first or self.preferred
         now = time.monotonic()
-        return sorted(self.nodes, key=lambda node: (node.aside_until > now, node is not first))
+        return sorted(
+            (node for node in self.nodes if node.limited_until <= now),
+            key=lambda node: (node.aside_until > now, node is not first),
+        )
 
-    def _first(self, call: Call[Answer], reading: bool) -> tuple[Answer, Node]:
+    def _first(self, call: Call[Answer], reading: bool, first: Node | None) -> tuple[Answer, Node]:
         failed: UnansweredError | None = None
-        for node in self._order():
+        for node in self._order(first):
             try:
                 answer = self._one(node, call, reading)
             except UnansweredError as error:
@@ -190,12 +191,15 @@ class Nodes:
                 continue
             self.preferred = node
             return answer, node
-        raise failed or UnansweredError("there is no Qdrant node")
+        raise failed or self._limited()
 
-    def _several(self, call: Call[Answer], count: int, including: Node | None) -> list[Answer]:
+    def _several(
+        self, call: Call[Answer], count: int, including: Node | None
+    ) -> dict[Node, Answer]:
         left: Iterator[Node] = iter(self._order(including))
         if count == 1:
-            return [self._first(call, True)[0]]
+            answer, node = self._first(call, True, including)
+            return {node: answer}
         pool = self._threads()
         node_of: dict[Future[Answer], Node] = {}
 
@@ -204,7 +208,7 @@ class Nodes:
             node_of.update(began)
             return set(began)
 
-        answers: dict[Future[Answer], Answer] = {}
+        answers: dict[Node, Answer] = {}
         failed: UnansweredError | None = None
         waiting = ask(count)
         while waiting and len(answers) < count:
@@ -216,13 +220,13 @@ class Nodes:
                 waiting |= ask(len(waiting))
             for future in done:
                 try:
-                    answers[future] = future.result()
+                    answers[node_of[future]] = future.result()
                 except UnansweredError as error:
                     failed = error
                     waiting |= ask(1)
         if len(answers) < count:
-            raise failed or UnansweredError("there are too few Qdrant nodes")
-        return [answers[future] for future in node_of if future in answers]
+            raise failed or self._limited()
+        return answers
 
     def _one(self, node: Node, call: Call[Answer], reading: bool) -> Answer:
         try:
@@ -230,23 +234,36 @@ class Nodes:
         except UnansweredError:
             self.set_aside(node)
             raise
-        except _FAILURES as error:
-            if not self._leaves_open(error):
-                raise DependencyError(_explain(node.where, error)) from None
-            _obey(error)
-            self.set_aside(node)
-            raise UnansweredError(_explain(node.where, error)) from None
+        except FAILURES as error:
+            if not leaves_open(error, several=len(self.nodes) > 1):
+                raise DependencyError(explain(node.where, error)) from None
+            if isinstance(error, ResourceExhaustedResponse):
+                node.limited_until = time.monotonic() + error.retry_after_s
+            else:
+                self.set_aside(node)
+            raise UnansweredError(explain(node.where, error)) from None
 
-    def _leaves_open(self, error: Exception) -> bool:
-        if isinstance(error, UnexpectedResponse):
-            status = error.status_code
-            # A node that joins, or that was away, learns of a collection after the others.
-            late = status == 404 and len(self.nodes) > 1
-            return status is None or status >= 500 or status in _OPEN_STATUSES or late
-        return True
+    def _limited(self) -> UnansweredError:
+        now = time.monotonic()
+        limited = {node.where: node.limited_until - now for node in self.nodes}
+        where = ", ".join(name for name, seconds in limited.items() if seconds > 0)
+        seconds = min((one for one in limited.values() if one > 0), default=0.0)
+        return UnansweredError(
+            f"Qdrant at {where or self.where} limits requests for {math.ceil(seconds)} more seconds; "
+            "raise its limits, or try again later"
+        )
 
-    def _insist(self, work: Callable[[], Answer]) -> Answer:
+    def _await_limits(self, count: int, until: float) -> None:
+        """Wait until `count` nodes may be asked, or as many of them as may be before `until`."""
+        limits = sorted(node.limited_until for node in self.nodes)[:count]
+        seconds = max((one for one in limits if one <= until), default=0.0) - time.monotonic()
+        if seconds > 0:
+            time.sleep(seconds)
+
+    def _insist(self, work: Callable[[], Answer], count: int) -> Answer:
+        """The result of `work`, which needs answers of `count` nodes."""
         rounds, ended = 0, threading.Event()
+        until = time.monotonic() + _LONGEST_LIMIT_SECONDS
         last: BaseException | None = None
 
         def failed(error: BaseException, _: float) -> None:
@@ -255,10 +272,16 @@ class Nodes:
             if rounds == ROUNDS:
                 ended.set()
 
+        def round_of_nodes() -> Answer:
+            # Nodes that limit requests are the last resort.
+            last_round = rounds == ROUNDS - 1
+            self._await_limits(len(self.nodes) if last_round else count, until)
+            return work()
+
         retrying = Backoff(
             _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, ended, failed, errors=(UnansweredError,)
         )
-        answer = retrying.call(work)
+        answer = retrying.call(round_of_nodes)
         if ended.is_set():
             raise DependencyError(str(last))
         # `None` stands for a call that was stopped, and for nothing else.
@@ -269,52 +292,3 @@ class Nodes:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qdrant-node")
             return self._pool
-
-
-def _checked(url: str, key: str | None, timeout_seconds: int) -> QdrantClient:
-    """A client whose version fits the server's."""
-    with warnings.catch_warnings():
-        # The client warns of a key over plain HTTP, which is usual inside a private network.
-        warnings.simplefilter("ignore", UserWarning)
-        # Its own check of versions only warns, and does so in a thread; the check below raises.
-        client = QdrantClient(
-            url=url, api_key=key, timeout=max(1, timeout_seconds), check_compatibility=False
-        )
-    try:
-        check_versions(without_passwords(url), client.info().version)
-    except BaseException:
-        client.close()
-        raise
-    return client
-
-
-def check_versions(where: str, server: str) -> None:
-    """Raises DependencyError unless Qdrant supports this client with a server of this version: their
-    minor versions differ by at most one."""
-    client = version("qdrant-client")
-    if not is_compatible(client, server):
-        raise DependencyError(
-            f"Qdrant at {where} has version {server}, and the installed qdrant-client {client} supports "
-            "servers that differ by at most one minor version; update the server, or install a "
-            "qdrant-client for it"
-        )
-
-
-def _obey(error: Exception) -> None:
-    """Wait as long as a server that limits requests demands."""
-    if isinstance(error, ResourceExhaustedResponse):
-        time.sleep(min(max(error.retry_after_s, 0), _LONGEST_RETRY_AFTER_SECONDS))
-
-
-def _explain(where: str, error: ApiException | ResourceExhaustedResponse) -> str:
-    reason = " ".join(str(error).split())[:160]
-    if isinstance(error, ResourceExhaustedResponse):
-        return f"Qdrant at {where} limits requests ({reason}); raise its limits, or try again later"
-    if isinstance(error, UnexpectedResponse):
-        if error.status_code in (401, 403):
-            return f"Qdrant at {where} refuses the key: set STORYHASH_QDRANT__API_KEY"
-        return f"Qdrant at {where} answered {reason}"
-    return (
-        f"Qdrant at {where} does not respond ({str(error)[:120]}); start it, or set "
-        "STORYHASH_QDRANT__URL to its addresses"
-    )

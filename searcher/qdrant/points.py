@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,10 +60,11 @@ def hit_of(point: models.ScoredPoint) -> Hit:
     return Hit(to_ref(point.payload or {}), point.score)
 
 
-def search_filter(only: Filter) -> models.Filter | None:
-    """The conditions of a search; None if there are none."""
+def search_filter(only: Filter, hidden: Sequence[Any] = ()) -> models.Filter | None:
+    """The conditions of a search; None if there are none. hidden: conditions; no segment is found that
+    meets one of them."""
     must: Conditions = []
-    must_not: Conditions = []
+    must_not: Conditions = [*hidden]
     if only.banks is not None:
         must.append(any_of("bank", only.banks))
     if only.exclude_videos:
@@ -71,6 +72,11 @@ def search_filter(only: Filter) -> models.Filter | None:
     if only.exclude_banks:
         must_not.append(any_of("bank", only.exclude_banks))
     return models.Filter(must=must, must_not=must_not) if must or must_not else None
+
+
+def of_version(video_id: str, version: int) -> models.Filter:
+    """The segments of one version of a video."""
+    return models.Filter(must=[equals("video_id", video_id), equals("version", version)])
 
 
 def equals(field: str, value: str | int) -> models.FieldCondition:

@@ -7,56 +7,54 @@ one, whatever the order in which nodes apply requests that were repeated or held
 A node that was paused answers for a moment with what it held before. So an entry is read from more than
 half of the nodes, and the newest answer counts. With each write an epoch, a time, is written too: a node
 whose epoch is older than that of another node lacks writes, and its answer to a search is not used.
+Lists and counts are read from a node whose epoch is the newest.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from common.errors import ModelMismatchError
+from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
-from common.uris import public_uri
-from searcher.qdrant.collections import create_collection
-from searcher.qdrant.nodes import Node, Nodes
+from searcher.qdrant.collections import check_collection, create_collection
+from searcher.qdrant.entries import (
+    ABSENT,
+    DELETED,
+    ENTRY_FIELDS,
+    EPOCH,
+    EPOCH_ID,
+    LIVE,
+    Entry,
+    entry_of,
+    epoch_of,
+    is_older,
+    row_of,
+    row_point,
+    tombstone,
+    upsert_if,
+)
+from searcher.qdrant.nodes import Answer, Call, Node, Nodes
 from searcher.qdrant.points import equals, version_below, video_point_id
 from searcher.storage.video import Video
 
-_EPOCH_ID = video_point_id("")
-_LIVE, _DELETED, _EPOCH = 0, 1, 2
-_PAGE = 1000
+# A cluster in strict mode may refuse larger limits.
+_PAGE = _MOST_VALUES = 1000
 _BATCH = 100
+# Attempts to read from a node that lacks no write.
+_ATTEMPTS = 4
 _INDEXES = {
     "version": models.PayloadSchemaType.INTEGER,
     "deleted": models.PayloadSchemaType.INTEGER,
     "bank": models.PayloadSchemaType.KEYWORD,
     "state": models.PayloadSchemaType.KEYWORD,
 }
-_ENTRY_FIELDS = ["version", "deleted", "searchable"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
-    """What the register says of a video. deleted: every version up to this one is. searchable: number of
-    segments of the version that a search can return."""
-
-    version: int = 0
-    deleted: int = _LIVE
-    searchable: int = 0
-
-    @property
-    def current(self) -> int:
-        """The searchable version, 0 if there is none."""
-        return 0 if self.deleted else self.version
-
-
-ABSENT = Entry()
 
 
 class Register:
@@ -66,6 +64,8 @@ class Register:
         self._nodes = nodes
         self._settings = settings
         self.name = f"{settings.collection}-videos"
+        # Copies of the collection, known when it is open.
+        self.copies = 0
         self._lock = threading.Lock()
         self._epoch = 0
 
@@ -82,47 +82,54 @@ class Register:
                 self.name,
                 self._settings,
                 {},
-                _INDEXES,
                 # Each node has a copy of its own, so that an answer of a node is that of its copy.
                 shard_number=1,
                 replication_factor=copies,
                 write_consistency_factor=copies // 2 + 1,
                 metadata={"model_id": model_id},
             )
-        found = self.model_id()
+        info = check_collection(self._nodes, self.name, {}, _INDEXES)
+        found = _model_of(info)
+        if found is None:
+            raise ModelMismatchError(
+                f"{self._nodes.where}: collection {self.name} does not say of which model it is, so this "
+                "version did not make it; set STORYHASH_QDRANT__COLLECTION to another name"
+            )
         if found != model_id:
             raise ModelMismatchError(
                 f"{self._nodes.where}: collection {self.name} is of model {found}, not of {model_id}; "
                 "set STORYHASH_QDRANT__COLLECTION to another"
             )
+        self.copies = info.config.params.replication_factor or 1
 
     def model_id(self) -> str | None:
         """The model of the index."""
-        info = self._nodes.ask(lambda client: client.get_collection(self.name), reading=True)
-        found = (info.config.metadata or {}).get("model_id")
-        return None if found is None else str(found)
+        return _model_of(
+            self._nodes.ask(lambda client: client.get_collection(self.name), reading=True)
+        )
 
     def write(self, rows: Sequence[Video], deleted: Iterable[tuple[str, int]] = ()) -> None:
         """Make these versions searchable, and note these deletions of all versions up to the given ones.
         A newer entry stays as it is."""
-        points = [(_row_point(row), row.version, False) for row in rows]
-        points += [(_tombstone(name, version), version, True) for name, version in deleted]
+        points = [(row_point(row), row.version, False) for row in rows]
+        points += [(tombstone(name, version), version, True) for name, version in deleted]
         for start in range(0, len(points), _BATCH):
             operations: list[Any] = [
-                _upsert(point, _is_older(version, gone=gone))
+                upsert_if(point, is_older(version, gone=gone))
                 for point, version, gone in points[start : start + _BATCH]
             ]
             epoch = self._next_epoch()
             mark = models.PointStruct(
-                id=_EPOCH_ID, vector={}, payload={"version": epoch, "deleted": _EPOCH}
+                id=EPOCH_ID, vector={}, payload={"version": epoch, "deleted": EPOCH}
             )
             operations.append(
-                _upsert(mark, models.Filter(must=[version_below(epoch, equal=False)]))
+                upsert_if(mark, models.Filter(must=[version_below(epoch, equal=False)]))
             )
             self._update(operations)
 
     def forget(self, video_id: str) -> None:
-        """Remove the entry of a video, whatever its version."""
+        """Remove the entry of a video, whatever its version. A node that was paused may show it until it
+        hears from the others."""
         names: list[Any] = [video_point_id(video_id)]
         self._nodes.ask(lambda client: client.delete(self.name, names, wait=True))
 
@@ -135,40 +142,34 @@ class Register:
         behind = False
         ids = [*names]
         for start in range(0, max(len(ids), 1), _PAGE):
-            chosen: list[Any] = [*ids[start : start + _PAGE], _EPOCH_ID]
+            chosen: list[Any] = [*ids[start : start + _PAGE], EPOCH_ID]
 
             def read(client: QdrantClient, chosen: list[Any] = chosen) -> list[models.Record]:
-                return client.retrieve(self.name, chosen, with_payload=_ENTRY_FIELDS)
+                return client.retrieve(self.name, chosen, with_payload=ENTRY_FIELDS)
 
             answers = self._nodes.ask_several(read, self._nodes.majority, node)
-            epochs = []
-            for records in answers:
-                epoch = 0
-                for record in records:
-                    entry = _entry(record)
-                    if record.id == _EPOCH_ID:
-                        epoch = entry.version
-                        continue
+            epochs = {other: epoch_of(records) for other, records in answers.items()}
+            for record in chain.from_iterable(answers.values()):
+                if record.id != EPOCH_ID:
                     name = names[str(record.id)]
-                    found[name] = max(found[name], entry)
-                epochs.append(epoch)
-            behind |= epochs[0] < max(epochs)
+                    found[name] = max(found[name], entry_of(record))
+            # A node that did not answer in time may lack writes.
+            behind |= node is not None and epochs.get(node, -1) < max(epochs.values())
         return found, behind
 
     def versions(self) -> dict[str, int]:
         """The searchable version of each video."""
-        fields = ["video_id", "version"]
-        return {
-            str(payload["video_id"]): int(payload["version"])
-            for page in self.pages(_live(), fields)
-            for payload in page
-        }
+        return self._versions(_live())
+
+    def deleted(self) -> dict[str, int]:
+        """The deleted videos; every version up to the one given is deleted."""
+        return self._versions(models.Filter(must=[equals("deleted", DELETED)]))
 
     def rows(self, only: models.Filter | None = None, after: str = "") -> Iterator[Video]:
         """The rows of the searchable videos, in the order of the ids of their entries; those after the
         video `after`."""
         for page in self.pages(only or _live(), ["video"], after):
-            yield from (_row(payload) for payload in page)
+            yield from (row_of(payload) for payload in page)
 
     def row(self, video_id: str) -> Video | None:
         """The row of a searchable video."""
@@ -177,37 +178,52 @@ class Register:
             lambda client: client.retrieve(self.name, wanted, with_payload=True),
             self._nodes.majority,
         )
-        found = [record for records in answers for record in records]
-        newest = max(found, key=_entry, default=None)
-        if newest is None or not _entry(newest).current:
+        found = list(chain.from_iterable(answers.values()))
+        newest = max(found, key=entry_of, default=None)
+        if newest is None or not entry_of(newest).current:
             return None
-        return _row(newest.payload or {})
+        return row_of(newest.payload or {})
 
     def count(self, only: models.Filter) -> int:
         """Number of entries of a selection."""
-        return self._nodes.ask(
-            lambda client: client.count(self.name, only, exact=True), reading=True
-        ).count
+        return self._up_to_date(lambda client: client.count(self.name, only, exact=True)).count
 
     def values(self, field: str) -> dict[str, int]:
         """The values of a payload field among the searchable videos, with their numbers."""
-        answer = self._nodes.ask(
-            lambda client: client.facet(self.name, field, _live(), limit=10_000, exact=True),
-            reading=True,
+        answer = self._up_to_date(
+            lambda client: client.facet(self.name, field, _live(), limit=_MOST_VALUES, exact=True)
         )
-        return {str(hit.value): hit.count for hit in answer.hits}
+        if len(answer.hits) < _MOST_VALUES:
+            return {str(hit.value): hit.count for hit in answer.hits}
+        # There may be more, and facets have no pages.
+        pages = self.pages(_live(), [field])
+        return dict(Counter(str(payload[field]) for page in pages for payload in page))
+
+    def some(self, count: int, start: str) -> list[str]:
+        """Ids of up to `count` searchable videos; another `start` gives others."""
+        pages = chain(
+            self.pages(_live(), ["video_id"], start, most=count),
+            self.pages(_live(), ["video_id"], most=count),
+        )
+        names: dict[str, None] = {}
+        for page in pages:
+            names |= dict.fromkeys(str(payload["video_id"]) for payload in page)
+            if len(names) >= count:
+                break
+        return list(names)[:count]
 
     def pages(
-        self, only: models.Filter, fields: list[str], after: str = ""
+        self, only: models.Filter, fields: list[str], after: str = "", most: int = _PAGE
     ) -> Iterator[list[Mapping[str, Any]]]:
-        """Payloads, page after page."""
+        """Payloads, page after page. most: the most per page."""
+        if most < 1:
+            return
         offset: Any = video_point_id(after) if after else None
         skipped = after
         while True:
-            records, offset = self._nodes.ask(
-                _scroll(self.name, only, offset, fields), reading=True
-            )
-            payloads = [record.payload or {} for record in records]
+            scroll = _scroll(self.name, only, offset, fields, min(most, _PAGE))
+            records, offset = self._up_to_date(scroll)
+            payloads: list[Mapping[str, Any]] = [record.payload or {} for record in records]
             if skipped and records and str(records[0].id) == video_point_id(skipped):
                 payloads = payloads[1:]
             skipped = ""
@@ -216,9 +232,46 @@ class Register:
             if offset is None:
                 return
 
+    def _versions(self, only: models.Filter) -> dict[str, int]:
+        return {
+            str(payload["video_id"]): int(payload["version"])
+            for page in self.pages(only, ["video_id", "version"])
+            for payload in page
+        }
+
+    def _up_to_date(self, call: Call[Answer]) -> Answer:
+        """The answer of a node that has every write that was acknowledged before. Raises
+        DependencyError."""
+        if len(self._nodes) == 1:
+            return self._nodes.ask(call, reading=True)
+        for _ in range(_ATTEMPTS):
+            epochs = self._epochs()
+            newest = max(epochs, key=epochs.__getitem__)
+            for node, epoch in epochs.items():
+                if epoch < epochs[newest]:
+                    self._nodes.set_aside(node)
+            answer, node = self._nodes.ask_node(call, reading=True, first=newest)
+            if epochs.get(node) == epochs[newest]:
+                return answer
+        raise DependencyError(
+            f"Qdrant at {self._nodes.where}: no node answers that has all of {self.name}; start the "
+            "nodes that are missing, or try again"
+        )
+
+    def _epochs(self) -> dict[Node, int]:
+        """The epochs of more than half of the nodes."""
+        mark: list[Any] = [EPOCH_ID]
+        answers = self._nodes.ask_several(
+            lambda client: client.retrieve(self.name, mark, with_payload=ENTRY_FIELDS),
+            self._nodes.majority,
+        )
+        return {node: epoch_of(records) for node, records in answers.items()}
+
     def _next_epoch(self) -> int:
         with self._lock:
-            self._epoch = max(self._epoch + 1, time.time_ns() // 1000)
+            # The clock of the machine that wrote before may have been ahead.
+            before = self._epoch or max(self._epochs().values())
+            self._epoch = max(before + 1, time.time_ns() // 1000)
             return self._epoch
 
     def _update(self, operations: list[Any]) -> None:
@@ -237,18 +290,25 @@ def stored_model(settings: QdrantSettings) -> str | None:
 
 def live_filter(*conditions: Any) -> models.Filter:
     """Searchable videos that meet the conditions."""
-    return models.Filter(must=[equals("deleted", _LIVE), *conditions])
+    return models.Filter(must=[equals("deleted", LIVE), *conditions])
 
 
 def _live() -> models.Filter:
     return live_filter()
 
 
-def _scroll(name: str, only: models.Filter, offset: Any, fields: list[str]) -> Any:
+def _scroll(
+    name: str, only: models.Filter, offset: Any, fields: list[str], limit: int
+) -> Call[tuple[list[models.Record], Any]]:
     def scroll(client: QdrantClient) -> tuple[list[models.Record], Any]:
-        return client.scroll(name, only, _PAGE, offset=offset, with_payload=fields)
+        return client.scroll(name, only, limit, offset=offset, with_payload=fields)
 
     return scroll
+
+
+def _model_of(info: models.CollectionInfo) -> str | None:
+    found = (info.config.metadata or {}).get("model_id")
+    return None if found is None else str(found)
 
 
 def _count_nodes(client: QdrantClient) -> int:
@@ -258,50 +318,3 @@ def _count_nodes(client: QdrantClient) -> int:
         # Local mode.
         return 1
     return max(1, len(getattr(status, "peers", None) or {}))
-
-
-def _row_point(row: Video) -> models.PointStruct:
-    public = replace(row, uri=public_uri(row.uri))
-    return models.PointStruct(
-        id=video_point_id(row.video_id),
-        vector={},
-        payload={
-            "video_id": row.video_id,
-            "version": row.version,
-            "deleted": _LIVE,
-            "bank": row.bank,
-            "state": row.state,
-            "searchable": row.segments - row.uninformative_segments,
-            "video": json.dumps(asdict(public)),
-        },
-    )
-
-
-def _tombstone(video_id: str, version: int) -> models.PointStruct:
-    return models.PointStruct(
-        id=video_point_id(video_id),
-        vector={},
-        payload={"video_id": video_id, "version": version, "deleted": _DELETED, "searchable": 0},
-    )
-
-
-def _is_older(version: int, *, gone: bool) -> models.Filter:
-    """What an entry may replace: an older version; a deletion also its own version, and a row its own
-    version unless that was deleted."""
-    if gone:
-        return models.Filter(must=[version_below(version, equal=True)])
-    same = models.Filter(must=[equals("version", version), equals("deleted", _LIVE)])
-    return models.Filter(should=[version_below(version, equal=False), same])
-
-
-def _upsert(point: models.PointStruct, only: models.Filter) -> models.UpsertOperation:
-    return models.UpsertOperation(upsert=models.PointsList(points=[point], update_filter=only))
-
-
-def _entry(record: models.Record) -> Entry:
-    payload = record.payload or {}
-    return Entry(payload["version"], payload["deleted"], payload.get("searchable", 0))
-
-
-def _row(payload: Mapping[str, Any]) -> Video:
-    return Video(**json.loads(payload["video"]))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from qdrant_client import QdrantClient, models
 
+from common.errors import DependencyError
 from common.types import Float32Array, Hit
 from searcher.index.state import Filter
 from searcher.mirror.base import VECTOR_NAME
+from searcher.qdrant.entries import Entry
 from searcher.qdrant.nodes import Node, Nodes
-from searcher.qdrant.points import REF_FIELDS, hit_of, search_filter
-from searcher.qdrant.register import Entry, Register
+from searcher.qdrant.points import REF_FIELDS, any_of, hit_of, of_version, search_filter
+from searcher.qdrant.register import Register
 
-# A search is repeated, because versions changed or too many hits were of other versions, at most so
-# often.
+# A search is repeated at most so often because versions changed or a node was behind.
 _ATTEMPTS = 8
 _DEEPER = 2
-_MOST_DEPTH = 20_000
+# More hits are not read at once, unless the caller asks for more: a cluster in strict mode may refuse it.
+_MOST_DEPTH = 1280
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,11 @@ class SegmentSource:
     ef: int | None
 
     def nearest(
-        self, vectors: Float32Array, depth: int, only: Filter, *, exact: bool
+        self, vectors: Float32Array, depth: int, only: Filter, hidden: list[Any], *, exact: bool
     ) -> tuple[list[list[Hit]], Node]:
-        """The nearest segments of any version, and the node that answered."""
-        conditions = search_filter(only)
+        """The nearest segments of any version, except those that meet a condition of `hidden`, and the
+        node that answered."""
+        conditions = search_filter(only, hidden)
         requests = [
             models.QueryRequest(
                 query=vector,
@@ -62,7 +67,8 @@ class SegmentSearch:
 
     The register is read after the segments. A hit of a version that was replaced meanwhile is dropped and
     the search repeated, because it may have begun before the new version was written. A hit of a version
-    that is not searchable yet is dropped, and more hits are read instead.
+    that is not searchable is dropped too; if too few are left, the server leaves out all such versions
+    that were found, and more hits are read.
     """
 
     def __init__(self, source: SegmentSource, register: Register) -> None:
@@ -72,39 +78,55 @@ class SegmentSearch:
     def nearest(
         self, vectors: Float32Array, k: int, only: Filter, *, exact: bool
     ) -> list[list[Hit]]:
-        """The k nearest searchable segments of each vector, best first. Raises DependencyError."""
-        depth = k
+        """The k nearest searchable segments of each vector, best first; fewer only if there are fewer.
+        Raises DependencyError."""
+        depth, attempts = k, 0
+        # Every version that was found, and the entries of these videos at the last look.
+        seen: set[tuple[str, int]] = set()
         before: dict[str, Entry] = {}
-        kept: list[list[Hit]] = []
-        for _ in range(_ATTEMPTS):
-            found, node = self._source.nearest(vectors, depth, only, exact=exact)
-            names = {hit.ref.video_id for hits in found for hit in hits}
-            entries, behind = self._register.entries(names, node)
+        while attempts < _ATTEMPTS:
+            hidden = {one for one in seen if not _is_current(one, before)}
+            found, node = self._source.nearest(
+                vectors, depth, only, _conditions(hidden, before), exact=exact
+            )
+            seen |= {(hit.ref.video_id, hit.ref.version) for hits in found for hit in hits}
+            entries, behind = self._register.entries({name for name, _ in seen}, node)
+            changed = any(
+                version < entries[name].current and before.get(name) != entries[name]
+                for name, version in seen
+            )
+            shown = any(_is_current(one, entries) for one in hidden)
+            before = entries
+            if behind:
+                self._source.nodes.set_aside(node)
+            if behind or changed or shown:
+                attempts += 1
+                continue
             kept = [
-                [hit for hit in hits if entries[hit.ref.video_id].current == hit.ref.version][:k]
+                [hit for hit in hits if _is_current((hit.ref.video_id, hit.ref.version), entries)]
                 for hits in found
             ]
-            replaced = _replaced(found, entries)
-            if behind or any(before.get(name) != entries[name] for name in replaced):
-                if behind:
-                    self._source.nodes.set_aside(node)
-                before = entries
-                continue
-            lacking = any(
-                len(some) < min(k, len(hits)) and len(hits) == depth
-                for some, hits in zip(kept, found, strict=True)
-            )
-            if not lacking or depth >= _MOST_DEPTH:
-                break
-            depth = min(_DEEPER * depth, _MOST_DEPTH)
-        return kept
+            # A full answer with too few hits has a version that was not hidden yet, so this ends.
+            if all(
+                len(some) >= k or len(hits) < depth for some, hits in zip(kept, found, strict=True)
+            ):
+                return [some[:k] for some in kept]
+            depth = max(k, min(_DEEPER * depth, _MOST_DEPTH))
+        raise DependencyError(
+            f"Qdrant at {self._source.nodes.where}: the index changed, or nodes lacked changes, during "
+            f"each of {_ATTEMPTS} attempts to search; try again"
+        )
 
 
-def _replaced(found: list[list[Hit]], entries: dict[str, Entry]) -> set[str]:
-    """Videos with a hit of a version that a newer searchable one replaced."""
-    return {
-        hit.ref.video_id
-        for hits in found
-        for hit in hits
-        if hit.ref.version < entries[hit.ref.video_id].current
-    }
+def _is_current(version: tuple[str, int], entries: Mapping[str, Entry]) -> bool:
+    """Whether this version of a video is the searchable one."""
+    video_id, number = version
+    return entries[video_id].current == number
+
+
+def _conditions(hidden: set[tuple[str, int]], entries: Mapping[str, Entry]) -> list[Any]:
+    """Conditions that each segment of these versions meets one of: a single one for all videos of which
+    no version is searchable."""
+    absent = {name for name, _ in hidden if not entries[name].current}
+    others = [of_version(name, version) for name, version in hidden if name not in absent]
+    return [any_of("video_id", absent), *others] if absent else others

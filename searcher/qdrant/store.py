@@ -7,11 +7,11 @@ between two of them leaves points that no search returns.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,15 +23,25 @@ from common.types import (
     Embedding,
     Float32Array,
     Hit,
+    SegmentRef,
 )
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
-from searcher.qdrant.collections import create_collection, vector_params
-from searcher.qdrant.nodes import Call, Nodes
+from searcher.mirror.base import to_ref
+from searcher.qdrant.collections import (
+    check_collection,
+    create_collection,
+    differences,
+    vector_params,
+)
+from searcher.qdrant.nodes import Call, Node, Nodes
 from searcher.qdrant.points import (
+    REF_FIELDS,
     SEGMENT_INDEXES,
     equals,
+    of_version,
     segment_of,
     segment_point,
+    segment_point_id,
     version_below,
 )
 from searcher.qdrant.register import Register
@@ -40,10 +50,9 @@ from searcher.storage.video import Video
 
 Item = TypeVar("Item")
 
-# Segments with vectors per page; videos per deletion.
-_PAGE, _VIDEOS_AT_ONCE = 200, 50
-# Attempts to read every segment of a version.
-_ATTEMPTS = 3
+# Segments with and without vectors per page; videos per deletion.
+_PAGE, _SMALL_PAGE, _VIDEOS_AT_ONCE = 200, 1000, 50
+_log = logging.getLogger("storyhash.qdrant")
 
 
 class QdrantStore:
@@ -69,12 +78,13 @@ class QdrantStore:
                 self._name,
                 settings,
                 vector_params(settings),
-                SEGMENT_INDEXES,
                 hnsw_config=models.HnswConfigDiff(
                     m=searcher.hnsw_m, ef_construct=searcher.ef_construction
                 ),
             )
         self.register.open(model_id)
+        info = check_collection(nodes, self._name, vector_params(settings), SEGMENT_INDEXES)
+        self.notices = self._notices(info)
         # Apart, so that no search waits for all writes of a large change.
         self._searching, self._writing = (
             ThreadPoolExecutor(settings.requests_in_flight, thread_name_prefix=f"qdrant-{work}")
@@ -96,22 +106,43 @@ class QdrantStore:
 
     def vectors_of(self, video_id: str) -> VideoSegments:
         """See `SegmentIndex.vectors_of`."""
-        found: list[Embedding] = []
-        for _ in range(_ATTEMPTS):
+        for _ in range(1 + len(self._nodes)):
             entries, _behind = self.register.entries([video_id])
             entry = entries[video_id]
             if not entry.current:
                 return _in_order([])
-            found = [one for one in self.segments(video_id, entry.current) if one.informative]
-            # A node that was paused may lack some, and a version may just have been replaced.
+            whole, nodes = self._read(of_version(video_id, entry.current))
+            found = [one for one in whole if one.informative]
             if len(found) >= entry.searchable:
-                break
+                return _in_order(found)
+            # A node that was paused may lack some, and the version may just have been replaced.
+            self._set_aside(nodes)
+        _log.warning(
+            "Qdrant has %d of %d searchable segments of %s; index it again",
+            len(found),
+            entry.searchable,
+            video_id,
+        )
         return _in_order(found)
 
-    def segments(self, video_id: str, version: int) -> list[Embedding]:
-        """Every segment of one version, including low-information ones, in any order."""
-        only = models.Filter(must=[equals("video_id", video_id), equals("version", version)])
-        return [segment_of(record) for page in self._scroll(only) for record in page]
+    def segments(self, video_id: str, version: int, expected: int) -> list[Embedding]:
+        """Every segment of one version, including low-information ones, in any order. While a node has
+        fewer than `expected`, another is asked, because a node that was paused may lack some."""
+        for _ in self._nodes.nodes:
+            found, nodes = self._read(of_version(video_id, version))
+            if len(found) >= expected:
+                break
+            self._set_aside(nodes)
+        return found
+
+    def segments_of_any_version(self, video_id: str) -> list[SegmentRef]:
+        """Every segment of a video, of versions that no search returns too."""
+        only = models.Filter(must=[equals("video_id", video_id)])
+        return [
+            to_ref(record.payload or {})
+            for records, _ in self._pages(only, payload=REF_FIELDS)
+            for record in records
+        ]
 
     def count(self, only: models.Filter | None = None) -> int:
         """Number of points, of older versions too."""
@@ -119,11 +150,17 @@ class QdrantStore:
             lambda client: client.count(self._name, only, exact=True), reading=True
         ).count
 
-    def count_version(self, video_id: str, version: int) -> int:
-        """Number of segments of one version."""
-        return self.count(
-            models.Filter(must=[equals("video_id", video_id), equals("version", version)])
-        )
+    def has_version(self, video_id: str, version: int, segments: int) -> bool:
+        """Whether so many segments of a version are there; other nodes are asked as in `segments`."""
+        only = of_version(video_id, version)
+        for _ in self._nodes.nodes:
+            answer, node = self._nodes.ask_node(
+                lambda client: client.count(self._name, only, exact=True), reading=True
+            )
+            if answer.count >= segments:
+                return True
+            self._set_aside({node})
+        return False
 
     def __len__(self) -> int:
         return self._nodes.ask(
@@ -132,9 +169,7 @@ class QdrantStore:
 
     def some_videos(self, count: int, rng: random.Random) -> list[str]:
         """Ids of up to `count` searchable videos, chosen at random."""
-        start = f"{rng.random()}"
-        rows = [*self.register.rows(after=start), *self.register.rows()] if count else []
-        return list(dict.fromkeys(row.video_id for row in islice(rows, 10 * count)))[:count]
+        return self.register.some(count, f"{rng.random()}")
 
     def upsert(self, embeddings: Sequence[Embedding]) -> None:
         """Write segments. No search finds a new version of a video before `show`."""
@@ -147,8 +182,12 @@ class QdrantStore:
         points that no search needs any more. Points of newer versions are kept."""
         gone = list(deleted)
         self.register.write(rows, gone)
-        names = [row.video_id for row in rows] + [video_id for video_id, _ in gone]
-        for some in _parts(list(dict.fromkeys(names)), _VIDEOS_AT_ONCE):
+        self.delete_older([row.video_id for row in rows] + [video_id for video_id, _ in gone])
+
+    def delete_older(self, video_ids: Iterable[str]) -> None:
+        """Delete the points of these videos that are older than the searchable version or deleted. A node
+        may do it late: no such version comes again."""
+        for some in _parts(list(dict.fromkeys(video_ids)), _VIDEOS_AT_ONCE):
             entries, _ = self.register.entries(some)
             old: list[Any] = [
                 models.Filter(
@@ -166,13 +205,22 @@ class QdrantStore:
         self.register.forget(video_id)
         self._delete(models.Filter(must=[equals("video_id", video_id)]))
 
-    def clear(self, video_id: str, version: int) -> None:
-        """Delete what an interrupted change left of a version that is not searchable."""
+    def keep_only(self, video_id: str, version: int, embeddings: Sequence[Embedding]) -> None:
+        """Delete what an interrupted change left of a version that is not searchable, except these
+        segments, which are all of it. Called after they are written: a node that deletes late must not
+        delete them."""
         entries, _ = self.register.entries([video_id])
         if entries[video_id].current != version:
-            self._delete(
-                models.Filter(must=[equals("video_id", video_id), equals("version", version)])
-            )
+            kept = models.HasIdCondition(has_id=[segment_point_id(one.ref) for one in embeddings])
+            whole = of_version(video_id, version)
+            self._delete(models.Filter(must=whole.must, must_not=[kept]))
+
+    def held_versions(self) -> Iterator[tuple[str, int]]:
+        """The video and the version of every point."""
+        for records, _ in self._pages(None, payload=["video_id", "version"]):
+            for record in records:
+                payload = record.payload or {}
+                yield payload["video_id"], payload["version"]
 
     def close(self) -> None:
         """Close the connections."""
@@ -211,20 +259,60 @@ class QdrantStore:
             )
         )
 
-    def _scroll(self, only: models.Filter) -> Iterator[list[models.Record]]:
+    def _read(self, only: models.Filter) -> tuple[list[Embedding], set[Node]]:
+        """Segments with everything of them, and the nodes that answered."""
+        found: list[Embedding] = []
+        nodes: set[Node] = set()
+        for records, node in self._pages(only):
+            found += [segment_of(record) for record in records]
+            nodes.add(node)
+        return found, nodes
+
+    def _pages(
+        self, only: models.Filter | None, payload: list[str] | None = None
+    ) -> Iterator[tuple[list[models.Record], Node]]:
+        """Points, and the node that answered. payload: these fields and no vectors (default:
+        everything)."""
+        size = _PAGE if payload is None else _SMALL_PAGE
         offset: Any = None
         while True:
 
             def page(client: QdrantClient, at: Any = offset) -> tuple[list[models.Record], Any]:
                 return client.scroll(
-                    self._name, only, _PAGE, offset=at, with_payload=True, with_vectors=True
+                    self._name,
+                    only,
+                    size,
+                    offset=at,
+                    with_payload=payload or True,
+                    with_vectors=payload is None,
                 )
 
             call: Call[tuple[list[models.Record], Any]] = page
-            records, offset = self._nodes.ask(call, reading=True)
-            yield records
+            (records, offset), node = self._nodes.ask_node(call, reading=True)
+            yield records, node
             if offset is None:
                 return
+
+    def _set_aside(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            self._nodes.set_aside(node)
+
+    def _notices(self, info: models.CollectionInfo) -> list[str]:
+        """What an operator should know of the collections."""
+        found = []
+        other = differences(info, self._settings)
+        if other:
+            found.append(
+                f"the collection {self._name} keeps the settings that it was made with: "
+                f"STORYHASH_QDRANT__{', '.join(other)}; change it with Qdrant's API, or the settings"
+            )
+        copies, nodes = self.register.copies, len(self._nodes)
+        if copies < nodes:
+            found.append(
+                f"the collection {self.register.name} has {copies} copies for {nodes} nodes: give each "
+                "node one with Qdrant's API (replicate_shard)"
+            )
+        return found
 
 
 def _parts(items: Sequence[Item], size: int) -> list[Sequence[Item]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -140,10 +140,10 @@ class VideoStore:
         return max((int(version) for (version,) in rows), default=0) + 1
 
     def begin(self, *videos: Video) -> None:
-        """Mark videos pending; what their newest whole version is stays as it was."""
+        """Mark videos pending; what their newest whole version is stays as it was: 0 for a new video."""
         with self._database.change() as execute:
             for video in videos:
-                kept = replace(video, state="pending")
+                kept = replace(video, state="pending", version=0)
                 old = self.get(video.video_id)
                 if old is not None:
                     if old.description != video.description:
@@ -229,6 +229,12 @@ class VideoStore:
             execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, 0)", video_id, version)
             _count(execute)
 
+    def delete_all(self, versions: Mapping[str, int]) -> None:
+        """As `delete`, for all of them or none."""
+        with self._database.change():
+            for video_id, version in versions.items():
+                self.delete(video_id, version)
+
     def deleted_fingerprint(self, video_id: str) -> str:
         """What the source of a deleted video was like when it was deleted; empty when that is unknown."""
         rows = self._database.query(
@@ -262,6 +268,23 @@ class VideoStore:
         return [
             row[0] for row in self._database.query("SELECT video_id FROM deleted WHERE purged = 0")
         ]
+
+    def unshown(self) -> list[str]:
+        """Videos of which a version was committed that searches elsewhere may not see yet, or of which
+        older points may still be there."""
+        return [str(name) for (name,) in self._database.query("SELECT video_id FROM unshown")]
+
+    def mark_unshown(self, video_ids: Iterable[str]) -> None:
+        """Note it, in the transaction that commits them."""
+        with self._database.change() as execute:
+            for video_id in video_ids:
+                execute("INSERT OR IGNORE INTO unshown VALUES (?)", video_id)
+
+    def mark_shown(self, video_ids: Iterable[str]) -> None:
+        """Their change is complete."""
+        with self._database.change() as execute:
+            for video_id in video_ids:
+                execute("DELETE FROM unshown WHERE video_id = ?", video_id)
 
     def mark_purged(self, video_ids: Iterable[str]) -> None:
         """Their vectors are gone from everywhere."""

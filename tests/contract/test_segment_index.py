@@ -1,5 +1,5 @@
 """What every index promises, checked on FAISS in this process and on Qdrant: the client's local mode, a
-real server, a real cluster."""
+real server, one in strict mode, a real cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from common.errors import ModelMismatchError
 from common.settings import QdrantSettings, SearcherSettings, Settings
@@ -28,7 +28,19 @@ Open = Callable[..., LocalIndex]
 _SCORE = 1e-5
 
 
-@pytest.fixture(params=["faiss", "local", "server", "cluster"])
+# The strictest that docs/operations.md allows.
+STRICT = models.StrictModeConfig(
+    enabled=True,
+    max_query_limit=1280,
+    max_timeout=10,
+    unindexed_filtering_retrieve=False,
+    unindexed_filtering_update=False,
+    upsert_max_batchsize=500,
+    search_max_batchsize=32,
+)
+
+
+@pytest.fixture(params=["faiss", "local", "server", "strict", "cluster"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the index of one catalogue; `folder` is the data folder; each machine has its own."""
     if request.param == "faiss":
@@ -41,9 +53,10 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         return
     if request.param == "local":
         client = QdrantClient(path=str(tmp_path / "qdrant"))
-        nodes, settings = Nodes.of(client, "here"), QdrantSettings()
+        # Local mode cannot write from several threads.
+        nodes, settings = Nodes.of(client, "here"), QdrantSettings(requests_in_flight=1)
     else:
-        fixture = {"server": "qdrant_url", "cluster": "qdrant_cluster_urls"}[request.param]
+        fixture = "qdrant_cluster_urls" if request.param == "cluster" else "qdrant_url"
         name = f"storyhash-test-{uuid.uuid4().hex}"
         settings = QdrantSettings(url=request.getfixturevalue(fixture), collection=name)
         nodes = Nodes.connect(settings)
@@ -52,12 +65,18 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     def opened(folder: str = "data", model_id: str = MODEL_ID) -> LocalIndex:
         whole = Settings(qdrant=settings, searcher=SearcherSettings(backend="qdrant"))
         manifest = FolderManifest("test", model_id, "qdrant")
-        return QdrantIndex.open_writer(tmp_path / folder, manifest, whole, nodes=shared)
+        index = QdrantIndex.open_writer(tmp_path / folder, manifest, whole, nodes=shared)
+        if request.param == "strict":
+            of_each(QdrantClient.update_collection, strict_mode_config=STRICT)
+        return index
+
+    def of_each(call: Callable[..., object], **options: object) -> None:
+        for kind in ("segments", "videos"):
+            name = f"{settings.collection}-{kind}"
+            nodes.ask(partial(call, collection_name=name, **options))
 
     yield opened
-    for kind in ("segments", "videos"):
-        name = f"{settings.collection}-{kind}"
-        nodes.ask(partial(QdrantClient.delete_collection, collection_name=name))
+    of_each(QdrantClient.delete_collection)
     nodes.close()
 
 
@@ -133,6 +152,13 @@ def test_filters_act_inside_the_search(index: LocalIndex, rng: np.random.Generat
     assert found(index, query, 5, **both) == []
     assert found(index, query, 5, banks=frozenset()) == []
     assert found(index, query, 5, banks=frozenset({"nobody's"})) == []
+
+
+def test_many_hits_are_found(index: LocalIndex, rng: np.random.Generator) -> None:
+    segments = video(rng, "a", 1300)
+    put(index, segments)
+    names = found(index, segments[7].vector, 1280)
+    assert (len(names), len(set(names)), names[0]) == (1280, 1280, segments[7].ref.segment_id)
 
 
 def test_low_information_segments_are_kept_and_never_found(

@@ -53,7 +53,7 @@ class IndexQueue:
         equal description and an unchanged file."""
         with self._index.changing:
             wanted = [item for item in items if not self._is_under_way(item)]
-            self._index.videos.begin(*(replace(item.row(), version=0) for item in wanted))
+            self._index.videos.begin(*(item.row() for item in wanted))
             for item in wanted:
                 self._due.setdefault(item.entry.video_id, time.monotonic())
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from common.errors import DependencyError
+from common.errors import DependencyError, ModelMismatchError
 from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.qdrant import nodes
 from searcher.qdrant.nodes import Nodes
@@ -54,3 +54,12 @@ def test_what_stays_refused_is_an_error_of_ours(
     with pytest.raises(DependencyError, match=f"answered.*{status}"):
         mirror.count()
     assert len(calls) == expected
+
+
+def test_a_collection_of_something_else_is_refused(tmp_path: Path) -> None:
+    nodes = Nodes.local(tmp_path)
+    other = models.VectorParams(size=128, distance=models.Distance.COSINE)
+    nodes.ask(lambda client: client.create_collection("films", vectors_config=other))
+    with pytest.raises(ModelMismatchError, match=r"films.*STORYHASH_QDRANT__COLLECTION"):
+        QdrantClientMirror(nodes, "films", MODEL_ID)
+    nodes.close()

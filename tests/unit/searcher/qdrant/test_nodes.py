@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -16,13 +17,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 from qdrant_client import QdrantClient
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from common.errors import DependencyError
 from common.settings import QdrantSettings
 from searcher.qdrant import nodes as module
-from searcher.qdrant.nodes import Node, Nodes, UnansweredError, check_versions
+from searcher.qdrant.clients import check_versions
+from searcher.qdrant.nodes import Node, Nodes, UnansweredError
 
 ROOT = Path(__file__).parents[4]
 
@@ -97,9 +99,18 @@ def test_a_refused_call_is_not_made_again(code: int) -> None:
     assert first.calls + second.calls == 1
 
 
-def test_a_key_that_is_refused_names_its_setting() -> None:
-    with pytest.raises(DependencyError, match="STORYHASH_QDRANT__API_KEY"):
-        cluster(Scripted("a", status(401), always=True)).ask(answer)
+@pytest.mark.parametrize(("code", "said"), [(401, "refuses the key"), (403, "denies access")])
+def test_a_key_that_is_refused_names_its_setting(code: int, said: str) -> None:
+    with pytest.raises(DependencyError, match=f"{said}.*STORYHASH_QDRANT__API_KEY") as raised:
+        cluster(Scripted("a", status(code), always=True)).ask(answer)
+    assert raised.value.exit_code == 3
+
+
+def test_an_error_repeats_what_the_server_says() -> None:
+    said = b'{"status":{"error":"Bad request: Limit exceeded 5000 > 1000 for \\"limit\\"."}}'
+    refused = UnexpectedResponse(400, "Bad Request", said, httpx.Headers())
+    with pytest.raises(DependencyError, match=r'answered 400: Bad request: Limit .* "limit"\.$'):
+        cluster(Scripted("a", refused, always=True)).ask(answer)
 
 
 def test_a_cluster_that_is_gone_is_an_error_with_exit_code_3() -> None:
@@ -110,19 +121,92 @@ def test_a_cluster_that_is_gone_is_an_error_with_exit_code_3() -> None:
     assert {one.calls for one in lost} == {module.ROUNDS}
 
 
-def test_a_limit_on_requests_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    busy = Scripted("busy", ResourceExhaustedResponse("too many", 7))
+class Clock:
+    """A time that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: made.now)
+    return made
+
+
+def limiting(name: str, *seconds: int) -> Scripted:
+    return Scripted(name, *(ResourceExhaustedResponse("too many", one) for one in seconds))
+
+
+def test_a_limit_on_requests_is_obeyed(clock: Clock) -> None:
+    busy = limiting("busy", 7, 2)
     assert cluster(busy).ask(answer) == "busy"
-    assert slept == [7]
+    assert clock.slept == [7, 2]
+    assert busy.calls == 3
+
+
+def test_another_node_answers_at_once_for_one_that_limits_requests(clock: Clock) -> None:
+    busy, free = limiting("busy", 7), Scripted("free")
+    nodes = cluster(busy, free)
+    nodes.preferred = nodes.nodes[0]
+    assert nodes.ask(answer) == "free"
+    assert clock.slept == []
+    # It is not asked before its time, even if the other one fails.
+    free.failures = [gone()]
+    assert nodes.ask(answer) == "free"
+    assert (busy.calls, clock.slept) == (1, [])
+    clock.now += 7
+    free.failures, free.always = [gone()], True
+    assert nodes.ask(answer) == "busy"
+
+
+def test_a_node_that_limits_requests_is_waited_for_when_the_others_are_gone(clock: Clock) -> None:
+    busy, lost = limiting("busy", 20), Scripted("lost", gone(), always=True)
+    nodes = cluster(busy, lost)
+    nodes.preferred = nodes.nodes[0]
+    assert nodes.ask(answer) == "busy"
+    assert sum(clock.slept) == 20
+    assert (busy.calls, lost.calls) == (2, module.ROUNDS - 1)
+
+
+def test_each_node_has_a_limit_of_its_own(clock: Clock) -> None:
+    nodes = cluster(limiting("a", 20), limiting("b", 5), limiting("c", 10))
+    assert sorted(nodes.ask_several(answer, 2).values()) == ["b", "c"]
+    assert sum(clock.slept) == 10
+    nodes.close()
+
+
+def test_nobody_waits_for_a_limit_of_minutes(clock: Clock) -> None:
+    nodes = cluster(limiting("a", 300), limiting("b", 200))
+    with pytest.raises(DependencyError, match="limits requests for 200 more seconds"):
+        nodes.ask(answer)
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        QdrantException("Retry-After header value is not a valid integer: tomorrow"),
+        json.JSONDecodeError("Expecting value", "<html>", 0),
+    ],
+)
+def test_an_odd_answer_is_an_error_of_ours(failure: Exception) -> None:
+    with pytest.raises(DependencyError, match="http://odd"):
+        cluster(Scripted("http://odd", failure, always=True)).ask(answer)
 
 
 def test_a_majority_answers_although_a_node_is_gone() -> None:
     nodes = cluster(Scripted("a"), Scripted("b", gone(), always=True), Scripted("c"))
     assert nodes.majority == 2
     for _ in range(3):
-        assert sorted(nodes.ask_several(answer, 2)) == ["a", "c"]
+        assert sorted(nodes.ask_several(answer, 2).values()) == ["a", "c"]
     nodes.close()
 
 
@@ -136,7 +220,7 @@ def test_a_node_that_hangs_holds_up_no_majority(monkeypatch: pytest.MonkeyPatch)
             return super().answer()
 
     nodes = cluster(Hanging("hanging"), Scripted("b"), Scripted("c"))
-    assert sorted(nodes.ask_several(answer, 2, nodes.nodes[0])) == ["b", "c"]
+    assert sorted(nodes.ask_several(answer, 2, nodes.nodes[0]).values()) == ["b", "c"]
     assert not ended.is_set()
     ended.set()
     nodes.close()
@@ -183,7 +267,7 @@ def test_several_threads_share_the_nodes() -> None:
     nodes = cluster(Scripted("a"), Scripted("b"), Scripted("c"))
     found: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(nodes.ask_several(answer, 2)))
+        threading.Thread(target=lambda: found.append([*nodes.ask_several(answer, 2).values()]))
         for _ in range(20)
     ]
     for thread in threads:
@@ -201,6 +285,14 @@ def test_several_addresses_are_one_cluster() -> None:
     nodes = Nodes.connect(settings)
     assert len(nodes) == 2
     assert nodes.where == "http://a:6333, http://b:6333"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "ftp://host:6333", "http://host:port", "http://a:6333,https:///path"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="expected addresses as http://host:6333"):
+        QdrantSettings(url=url)
 
 
 def test_a_server_two_minor_versions_away_is_refused() -> None:
