@@ -66,11 +66,12 @@ def search_filter(only: Filter, hidden: Sequence[Any] = ()) -> models.Filter | N
     must: Conditions = []
     must_not: Conditions = [*hidden]
     if only.banks is not None:
-        must.append(any_of("bank", only.banks))
+        # Never as a condition in `must` and the same one in `must_not`: Qdrant 1.18 ignores the second.
+        must.append(any_of("bank", only.banks - only.exclude_banks))
+    elif only.exclude_banks:
+        must_not.append(any_of("bank", only.exclude_banks))
     if only.exclude_videos:
         must_not.append(any_of("video_id", only.exclude_videos))
-    if only.exclude_banks:
-        must_not.append(any_of("bank", only.exclude_banks))
     return models.Filter(must=must, must_not=must_not) if must or must_not else None
 
 

@@ -231,7 +231,8 @@ class QdrantStore:
     def _found(
         self, vectors: Float32Array, k: int, only: Filter, *, exact: bool
     ) -> list[list[Hit]]:
-        if not len(vectors) or k < 1 or (only.banks is not None and not only.banks):
+        no_bank = only.banks is not None and not only.banks - only.exclude_banks
+        if not len(vectors) or k < 1 or no_bank:
             return [[] for _ in vectors]
         size = self._settings.batch_queries
         parts = [vectors[start : start + size] for start in range(0, len(vectors), size)]
