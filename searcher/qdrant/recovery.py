@@ -65,7 +65,7 @@ def _unfinished(
     there. And the rows of which Qdrant lacks segments."""
     unfinished = set(videos.unshown())
     short = store.count() < sum(row.segments for row in rows.values())
-    unregistered: dict[str, Video] = {}
+    unshown: dict[str, Video] = {}
     lost: list[Video] = []
     for name, row in rows.items():
         version = registered.get(name, 0)
