@@ -195,7 +195,9 @@ class LocalIndex(MirroredIndex):
             self._check_writable()
             known = [one for one in video_ids if self.videos.get(one) is not None]
             for video_id in known:
-                self.videos.delete(video_id)
+                # Points of a version that was begun and is not complete may be there.
+                begun = video_id in self._half_done
+                self.videos.delete(video_id, self.videos.next_version(video_id) if begun else 0)
             if known:
                 self.finish_deletions()
             return len(known)

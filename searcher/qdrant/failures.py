@@ -51,9 +51,14 @@ def explain(where: str, error: Exception) -> str:
                 "STORYHASH_QDRANT__COLLECTION"
             )
         return answered
+    if "CERTIFICATE" in reason:
+        return (
+            f"Qdrant at {where} has no trusted certificate ({reason}): set SSL_CERT_FILE to the file of "
+            "its authority"
+        )
     return (
         f"Qdrant at {where} does not respond ({reason}); start it, or set STORYHASH_QDRANT__URL to its "
-        "addresses"
+        "addresses, with https:// if it uses TLS"
     )
 
 

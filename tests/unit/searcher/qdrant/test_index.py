@@ -338,6 +338,21 @@ def test_a_new_video_that_a_killed_process_left_is_not_shown(
         assert again.shard_versions() == {}
 
 
+def test_a_video_that_is_deleted_before_it_is_complete_leaves_nothing(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    half = video(rng, "a", 4)
+    with writer(nodes, tmp_path) as index:
+        index.videos.begin(row(half))
+        index.store.upsert(half[:2])
+    with writer(nodes, tmp_path) as again:
+        assert len(again.segments_of("a")) == 2
+        assert again.delete_video("a")
+        assert again.segments_of("a") == []
+        put(again, video(rng, "a", 3, version=again.videos.next_version("a")))
+        assert again.shard_versions() == {"a": 2}
+
+
 def test_a_lost_folder_is_read_back_from_qdrant(
     nodes: Nodes, tmp_path: Path, rng: np.random.Generator
 ) -> None:

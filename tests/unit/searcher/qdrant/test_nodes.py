@@ -106,6 +106,14 @@ def test_a_key_that_is_refused_names_its_setting(code: int, said: str) -> None:
     assert raised.value.exit_code == 3
 
 
+def test_a_certificate_that_is_not_trusted_names_the_setting() -> None:
+    failed = ResponseHandlingException(
+        httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    )
+    with pytest.raises(DependencyError, match="SSL_CERT_FILE"):
+        cluster(Scripted("a", failed, always=True)).ask(answer)
+
+
 def test_an_error_repeats_what_the_server_says() -> None:
     said = b'{"status":{"error":"Bad request: Limit exceeded 5000 > 1000 for \\"limit\\"."}}'
     refused = UnexpectedResponse(400, "Bad Request", said, httpx.Headers())
