@@ -17,11 +17,9 @@ from searcher.storage.video import Video
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A deletion that has begun. event: tells webhooks of it. banks: whose matches and exceptions go with
-    the video; None means all."""
+    """A deletion that has begun. event: tells webhooks of it."""
 
     event: Event
-    banks: frozenset[str] | None
 
     @property
     def video_id(self) -> str:
@@ -43,9 +41,7 @@ class Deletions:
         self._notes = notes
 
     @contextmanager
-    def begun(
-        self, video_id: str, video: Video | None, banks: frozenset[str] | None
-    ) -> Iterator[Event | None]:
+    def begun(self, video_id: str, video: Video | None) -> Iterator[Event | None]:
         """The event of a deletion; None for a video that is unknown and was not being deleted. Within the
         block it is noted; it stays noted if the block fails, and the next attempt has the same event."""
         with self._lock:
@@ -54,7 +50,7 @@ class Deletions:
                 event = video_deleted(video_id, video.bank)
                 if deletion is not None:
                     event = replace(event, id=deletion.event.id)
-                deletion = self._begun[video_id] = Deletion(event, banks)
+                deletion = self._begun[video_id] = Deletion(event)
         if deletion is None:
             yield None
             return
@@ -74,12 +70,11 @@ class Deletions:
 
 
 def _name(deletion: Deletion) -> str:
-    banks = None if deletion.banks is None else sorted(deletion.banks)
     data = deletion.event.data
-    return json.dumps([deletion.event.id, data["video_id"], data["bank"], banks])
+    return json.dumps([deletion.event.id, data["video_id"], data["bank"]])
 
 
 def _deletion(name: str) -> Deletion:
-    event_id, video_id, bank, banks = json.loads(name)
-    event = replace(video_deleted(video_id, bank), id=event_id)
-    return Deletion(event, None if banks is None else frozenset(banks))
+    # Notes of an earlier version have a fourth value.
+    event_id, video_id, bank = json.loads(name)[:3]
+    return Deletion(replace(video_deleted(video_id, bank), id=event_id))

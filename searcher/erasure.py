@@ -66,6 +66,11 @@ def erasure_receipt(
             Place("exceptions", "exceptions for it", state.exceptions.count_of(video_id)),
             Place("jobs", "jobs that name it", state.jobs.count_of(video_id)),
             Place("webhooks", "deliveries that name it", state.deliveries.count_of(video_id)),
+            Place(
+                "answers",
+                "answers kept for an Idempotency-Key that name it",
+                state.answers.count_of(video_id),
+            ),
         ]
     if backups is not None and backups.is_dir():
         places.append(Place("backups", "backups with it", _in_backups(backups, video_id)))
@@ -77,6 +82,8 @@ _KEPT = {
     "size and time of its file": "so that a watched folder does not bring it back",
     "audit log": "who deleted it, for STORYHASH_STATE__AUDIT_DAYS",
     "events of its deletion": "in the outbox of webhooks, until they are trimmed",
+    "its place as the best non-match of other matches": "with its id, address and score, as long as "
+    "each of these matches is kept",
 }
 
 

@@ -73,7 +73,5 @@ def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
         return
     with open_state(settings) as state:
         for video_id in ids:
-            state.matches.forget_video(video_id)
-            state.exceptions.forget_video(video_id)
-            state.curation.enable(video_id)
+            state.forget_video(video_id)
             note_change(state, "videos.delete", video_id, 204)

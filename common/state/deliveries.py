@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from common.settings import WebhookSettings
 from common.state.database import StateDatabase
@@ -16,7 +16,8 @@ from common.state.keys import iso
 from common.state.newest_first import count, newest_first
 from common.state.outbox import DEAD, DELIVERED, PENDING
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
-from common.state.text import dump, load, plain
+from common.state.text import load, plain
+from common.state.video_names import may_name, videos_named
 
 # Deliveries that have ended, of all webhooks; the oldest are deleted first, dead letters last.
 MAX_ENDED = 20_000
@@ -92,9 +93,12 @@ class DeliveryStore:
 
         No other process gets them for `lease_seconds`. After a crash they are due again then.
         """
+        now = self._now()
+        # No pause is so long: the clock was set back since.
+        never = now + int(1000 * (2 * _MAX_PAUSE_SECONDS + lease_seconds))
         due = [
             _TABLE.state == PENDING,
-            _TABLE.next_at <= self._now(),
+            or_(_TABLE.next_at <= now, _TABLE.next_at > never),
             _TABLE.webhook_id.not_in(list(busy)),
         ]
         with self._database.read() as connection:
@@ -199,9 +203,21 @@ class DeliveryStore:
 
     def count_of(self, video_id: str) -> int:
         """Number of deliveries that name a video, besides those that tell of its deletion."""
-        named = _TABLE.body.contains(dump(video_id), autoescape=True)
+        return len(self._of_video(video_id))
+
+    def forget_video(self, video_id: str) -> None:
+        """Delete the deliveries that name a deleted video, also those that wait, besides those that tell
+        of its deletion."""
+        ids = self._of_video(video_id)
+        for start in range(0, len(ids), _STEP):
+            with self._database.change() as connection:
+                _delete(connection, ids[start : start + _STEP])
+
+    def _of_video(self, video_id: str) -> list[int]:
+        text = (may_name(_TABLE.body, video_id), _TABLE.type != "video.deleted")
         with self._database.read() as connection:
-            return count(connection, _TABLE.id, [named, _TABLE.type != "video.deleted"])
+            rows = connection.execute(select(_TABLE.id, _TABLE.body).where(*text))
+            return [row.id for row in rows if video_id in videos_named(load(row.body))]
 
     def trim(self) -> int:
         """Make dead letters of what is pending too long, and delete what ended too long ago or is too

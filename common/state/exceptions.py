@@ -13,10 +13,11 @@ from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
-from common.state.matches import StoredMatch, query_of_video, revise, visible_to
+from common.state.matches import StoredMatch, revise, visible_to
 from common.state.newest_first import count, newest_first
 from common.state.tables import EXCEPTIONS, MATCHES
 from common.state.text import dump, load, plain, text_hash
+from common.state.video_names import query_of_video
 
 # Of all references, and ranges of one of them.
 MAX_EXCEPTIONS, MAX_RANGES = 100_000, 200

@@ -14,8 +14,11 @@ from common.errors import ReusedKeyError
 from common.state.database import StateDatabase
 from common.state.tables import IDEMPOTENT_ANSWERS
 from common.state.text import dump, load, text_hash
+from common.state.video_names import may_name, videos_named
 
 KEPT_SECONDS = 86_400
+# Rows that one transaction deletes.
+_STEP = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,26 @@ class AnswerStore:
         if once is not None:
             with self._database.change(alone=True) as connection:
                 answered_once(connection, once, lambda: answer, self._clock)
+
+    def count_of(self, video_id: str) -> int:
+        """Number of answers that name a video."""
+        return len(self._of_video(video_id))
+
+    def forget_video(self, video_id: str) -> None:
+        """Delete the answers that name a deleted video. A request with the Idempotency-Key of one of them
+        is a new request."""
+        names = self._of_video(video_id)
+        for start in range(0, len(names), _STEP):
+            these = IDEMPOTENT_ANSWERS.c.hash.in_(names[start : start + _STEP])
+            with self._database.change() as connection:
+                connection.execute(delete(IDEMPOTENT_ANSWERS).where(these))
+
+    def _of_video(self, video_id: str) -> list[str]:
+        table = IDEMPOTENT_ANSWERS.c
+        text = may_name(table.answer, video_id)
+        with self._database.read() as connection:
+            rows = connection.execute(select(table.hash, table.answer).where(text))
+            return [row.hash for row in rows if video_id in videos_named(load(row.answer))]
 
 
 def answered_once(

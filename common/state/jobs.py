@@ -30,6 +30,7 @@ from common.state.newest_first import count, newest_first
 from common.state.outbox import tell
 from common.state.tables import JOBS
 from common.state.text import dump
+from common.state.video_names import may_name, videos_named, without_video
 
 # A job is begun this often; then it fails.
 _MAX_ATTEMPTS = 2
@@ -153,11 +154,19 @@ class JobStore:
 
     def count_of(self, video_id: str) -> int:
         """Number of jobs whose request or result names a video."""
-        name = dump(video_id)
-        named = JOBS.c.request.contains(name, autoescape=True)
-        named |= JOBS.c.result.contains(name, autoescape=True)
-        with self._database.read() as connection:
-            return count(connection, JOBS.c.number, [named])
+        return len(self._of_video(video_id))
+
+    def forget_video(self, video_id: str) -> None:
+        """Delete the jobs that ask about a deleted video, also running ones, and what the results of
+        other jobs say of it."""
+        for job in self._of_video(video_id):
+            this = JOBS.c.number == job.number
+            with self._database.change() as connection:
+                if video_id in videos_named(job.request):
+                    connection.execute(delete(JOBS).where(this))
+                else:
+                    result = dump(without_video(job.result, video_id))
+                    connection.execute(update(JOBS).where(this).values(result=result))
 
     def recover(self, owner: str) -> None:
         """After a crash: running jobs are queued again. One that was begun too often has failed."""
@@ -266,9 +275,23 @@ class JobStore:
             "request": dump({name: request[name] for name in request if name != _SECRET}),
             "finished_at": now,
         }
-        connection.execute(update(JOBS).where(JOBS.c.number == job.number).values(ended))
+        this = JOBS.c.number == job.number
+        if not connection.execute(update(JOBS).where(this).values(ended)).rowcount:
+            # The job was deleted with the video that it asks about.
+            return
         event = job_finished(job.id, job.key_id, state, request, result, error)
         tell(connection, [event], now)
+
+    def _of_video(self, video_id: str) -> list[Job]:
+        """The jobs that name a video."""
+        text = may_name(JOBS.c.request, video_id) | may_name(JOBS.c.result, video_id)
+        with self._database.read() as connection:
+            rows = connection.execute(select(JOBS).where(text).execution_options(yield_per=1))
+            return [
+                job
+                for job in map(to_job, rows)
+                if video_id in videos_named([job.request, job.result])
+            ]
 
     def _set(self, number: int, **values: Any) -> None:
         with self._database.change() as connection:

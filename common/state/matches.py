@@ -28,17 +28,17 @@ from common.state.newest_first import count, newest_first
 from common.state.outbox import Event, tell
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
+from common.state.video_names import query_of_video
 
 # Rows that one transaction reads or deletes.
 _STEP = 500
 _TRIM_EVERY_SECONDS = 600.0
 _DAY_MILLISECONDS = 86_400_000
-_VIDEO = "video:"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMatch:
-    """One query and one reference. fingerprint: of the query (see `query_of_video`). query_bank: None
+    """One query and one reference. fingerprint: of the query. query_bank: None
     unless the query is a video of the catalogue. detail: JSON values. decision: after exceptions."""
 
     fingerprint: str
@@ -230,11 +230,6 @@ class MatchStore:
                 .limit(excess)
             )
             return _delete(connection, oldest)
-
-
-def query_of_video(video_id: str) -> str:
-    """The fingerprint of a query that is a video of the catalogue."""
-    return _VIDEO + video_id
 
 
 def visible_to(banks: frozenset[str] | None) -> list[ColumnElement[bool]]:

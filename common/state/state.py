@@ -46,3 +46,17 @@ class State:
 
     def close(self) -> None:
         self.database.close()
+
+    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
+        """Delete what is kept of a deleted video; the audit log and the events of its deletion stay.
+        banks: only its matches and exceptions of these banks; None means all that is kept. Raises
+        StateError."""
+        self.matches.forget_video(video_id, banks)
+        self.exceptions.forget_video(video_id, banks)
+        if banks is not None:
+            return
+        self.curation.enable(video_id)
+        self.quotas.forget_payer(video_id)
+        self.jobs.forget_video(video_id)
+        self.deliveries.forget_video(video_id)
+        self.answers.forget_video(video_id)

@@ -18,6 +18,7 @@ from common.uris import is_remote
 from searcher.evidence.words import in_words
 from searcher.local_index import LocalIndex
 from searcher.review.match_view import matches_to_json
+from searcher.review.titles import titles_of
 
 # Pairs in one pack: those of the best ranges.
 MAX_PAIRS = 24
@@ -32,7 +33,7 @@ def evidence_pack(
     state: State, index: LocalIndex, match: StoredMatch, cancellation: Cancellation
 ) -> dict[str, Any]:
     """The pack as JSON values; see `EvidencePack`. Raises StateError, StorageError, CancelledError."""
-    (match_json,) = matches_to_json(state, [match], whole=True)
+    (match_json,) = matches_to_json(state, [match], titles_of(index.videos), whole=True)
     applied = {number for one in match_json["ranges"] for number in one.get("exceptions", ())}
     references = state.exceptions.of_references({match_json["ref_video_id"]})
     exceptions = [

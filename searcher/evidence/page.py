@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from common.printable import printable, printable_json
-from searcher.evidence.words import VERDICTS, clock, percent
+from searcher.evidence.words import VERDICTS, clock, percent, query_name, reference_name
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
@@ -40,7 +40,7 @@ code, pre { font: .8rem/1.4 ui-monospace, monospace; } pre { white-space: pre-wr
 def evidence_page(pack: Mapping[str, Any]) -> str:
     """The page of a pack as JSON values."""
     match = pack["match"]
-    title = f"Match {match['id']}: {match['query']['uri']} and {match['ref_video_id']}"
+    title = f"Match {match['id']}: {query_name(match)} and {reference_name(match)}"
     return "".join(
         (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'

@@ -22,10 +22,20 @@ def percent(probability: float) -> str:
     return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
 
 
+def query_name(match: Mapping[str, Any]) -> str:
+    """What a person calls the query: its title, if it has one, and its name or address."""
+    return _titled(match["query"].get("title", ""), match["query"]["uri"])
+
+
+def reference_name(match: Mapping[str, Any]) -> str:
+    """What a person calls the reference: its title, if it has one, and its id."""
+    return _titled(match["ref_title"], match["ref_video_id"])
+
+
 def in_words(match: Mapping[str, Any]) -> list[str]:
     """Sentences about a match as JSON values: the decision, each range, the rule, the verdict."""
     decision = _DECISIONS[match["decision"]]
-    lines = [f"{decision}: {match['query']['uri']} compared with {match['ref_video_id']}."]
+    lines = [f"{decision}: {query_name(match)} compared with {reference_name(match)}."]
     if match["decision"] != match["found_decision"]:
         lines.append(
             f"An exception changed the decision, which was: {_DECISIONS[match['found_decision']]}."
@@ -78,3 +88,7 @@ def clock(seconds: float) -> str:
 
 def _times(one: Mapping[str, Any], side: str) -> str:
     return f"{clock(one[f'{side}_start_seconds'])} to {clock(one[f'{side}_end_seconds'])}"
+
+
+def _titled(title: str, name: str) -> str:
+    return f"{title} ({name})" if title and title != name else name

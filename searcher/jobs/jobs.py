@@ -46,6 +46,10 @@ class Jobs:
         """What keys use. Raises NotReadyError before it is open."""
         return self._state().quotas
 
+    def forget_video(self, video_id: str) -> None:
+        """See `State.forget_video`. Raises StateError, NotReadyError."""
+        self._state().forget_video(video_id)
+
     @property
     def files(self) -> JobFiles:
         """The uploads. Raises NotReadyError before `open`."""

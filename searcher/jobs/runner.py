@@ -15,6 +15,7 @@ from common.http.errors import without_paths
 from common.http.request_facts import Caller
 from common.state.job_rows import CANCELLED, DONE, FAILED, Job
 from common.state.roles import Role
+from common.state.video_names import videos_named
 from common.tracing import open_span, spanned
 from common.types import PassName
 from searcher.api.protocols import ServingIndex
@@ -71,6 +72,7 @@ class JobRunner:
                 cancellation.cancel()
             wait([work])
         self._end(job, work, told_to_end=told_to_end)
+        self._forget_deleted(answering, job, work)
         return True
 
     def _answer(
@@ -130,6 +132,15 @@ class JobRunner:
             message = f"internal error ({type(error).__name__})"
             store.finish(job, FAILED, error={"code": "internal", "message": message})
         self._jobs.files.delete(job.id)
+
+    def _forget_deleted(
+        self, answering: ServingIndex, job: Job, work: Future[dict[str, Any]]
+    ) -> None:
+        """A video that was deleted during the work took along only what was stored before."""
+        result = work.result() if work.exception() is None else None
+        for video_id in videos_named([job.request, result]):
+            if answering.index.videos.get(video_id) is None:
+                self._jobs.forget_video(video_id)
 
 
 class _Progress:

@@ -5,7 +5,7 @@ import { caseView } from "./case.js";
 import { announce, el } from "./dom.js";
 import { miniBar } from "./timeline.js";
 import { verdictPanel } from "./verdict.js";
-import { DECISIONS, changes, nameOf, percent, sentence, share, why } from "./words.js";
+import { DECISIONS, changes, inline, nameOf, percent, sentence, share, why } from "./words.js";
 
 // Titles that are looked up for one answer.
 const MOST_NAMED = 40;
@@ -42,7 +42,7 @@ export async function answerView(answer, query, total) {
   const node = el("section", { class: "answer", "aria-label": "Answer" });
   node.append(
     el("div", { class: `card headline ${answer.decision}` },
-      el("p", { class: "of" }, whole.name),
+      el("p", { class: "of" }, el("bdi", {}, whole.name)),
       heading,
       ...(shown.length ? [] : [nearest(candidate, name)]),
       ...notes.map((text) => el("p", { class: "notice" }, text)),
@@ -70,7 +70,7 @@ export async function answerView(answer, query, total) {
   const tabs = shown.map((list, index) => el(
     "li", {},
     el("button", { type: "button", class: "match", onclick: () => select(index) },
-      el("span", { class: "match-name" }, name(list[0]), list.length > 1 ? el("span", { class: "muted" }, ` ${list.length} ranges`) : null),
+      el("span", { class: "match-name" }, el("bdi", {}, name(list[0])), list.length > 1 ? el("span", { class: "muted" }, ` ${list.length} ranges`) : null),
       el("span", { class: `badge ${list[0].decision}` }, DECISIONS[list[0].decision]),
       el("span", { class: "number" }, percent(list[0].probability)),
       miniBar(list[0], whole.duration_seconds)),
@@ -88,7 +88,7 @@ export async function answerView(answer, query, total) {
     tabs.forEach((tab, number) => tab.firstChild.setAttribute("aria-current", String(number === index)));
     place.replaceChildren(
       el("header", { class: "case-head" },
-        el("h3", {}, `Compared with ${name(shown[index][0])}`),
+        el("h3", {}, `Compared with ${inline(name(shown[index][0]))}`),
         el("p", { class: "muted" }, `Bank ${shown[index][0].bank} · ${share(shown[index][0].coverage)} of the ${whole.noun}`)),
       open.node,
     );
@@ -110,5 +110,5 @@ export async function answerView(answer, query, total) {
 /** The best non-match, and why it was not enough. */
 function nearest(match, name) {
   if (!match) return el("p", { class: "muted" }, "No similar video was found.");
-  return el("p", {}, "The nearest is ", el("b", {}, name(match)), ". ", why(match));
+  return el("p", {}, "The nearest is ", el("b", {}, el("bdi", {}, name(match))), ". ", why(match));
 }

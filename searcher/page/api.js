@@ -66,10 +66,10 @@ async function fetched(path, options) {
   }
 }
 
-/** The response of one call; asks for a key where one is required. Raises ApiError. */
-export async function send(path, options = {}) {
+/** The response of one call; asks for a key where one is required, but not `quietly`. Raises ApiError. */
+export async function send(path, { quietly = false, ...options } = {}) {
   let response = await fetched(path, options);
-  while (response.status === 401) {
+  while (response.status === 401 && !quietly) {
     const reason = problem(401, await response.text()).message;
     if (!(await askForKey(reason))) throw new ApiError(401, "unauthorized", reason);
     response = await fetched(path, options);
@@ -79,9 +79,9 @@ export async function send(path, options = {}) {
 }
 
 /** The JSON of one call; null for a response without a body. json: the body. once: a key under which a
- * repetition of the call does nothing. */
-export async function call(method, path, { json, signal, once } = {}) {
-  const options = { method, signal };
+ * repetition of the call does nothing. quietly: nobody waits for the call, so no key is asked for. */
+export async function call(method, path, { json, signal, once, quietly } = {}) {
+  const options = { method, signal, quietly };
   if (json !== undefined) {
     options.body = JSON.stringify(json);
     options.headers = { "Content-Type": "application/json" };

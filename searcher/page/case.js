@@ -10,7 +10,7 @@ import { stillPlayer } from "./still_player.js";
 import { fileStills, thumbnails } from "./stills.js";
 import { timeline } from "./timeline.js";
 import { isChanged } from "./transform.js";
-import { changes, nameOf, percent, range, sentence, time, why } from "./words.js";
+import { changes, inline, nameOf, percent, range, sentence, time, why } from "./words.js";
 
 const MOST_HASHED_BYTES = 512e6;
 const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", "Wipe"]];
@@ -92,7 +92,7 @@ export function caseView(query, matches, told = null) {
       summary.replaceChildren(
         ...[
           match === told ? null : el("p", { class: "lead" }, sentence(match, query, name)),
-          match === told || !done ? null : el("p", {}, `Compared with ${name}, it is ${done}.`),
+          match === told || !done ? null : el("p", {}, `Compared with ${inline(name)}, it is ${done}.`),
           query.rule ? null : el("p", { class: "muted" }, why(match)),
         ].filter(Boolean),
       );
@@ -109,7 +109,7 @@ export function caseView(query, matches, told = null) {
           pairs.node,
         ]),
         ...(!other || other.empty ? [] : [
-          el("h3", {}, `For comparison: ${nameOf(query.nonMatch.video_id)}, which does not match`),
+          el("h3", {}, `For comparison: ${inline(nameOf(query.nonMatch.video_id, query.nonMatch))}, which does not match`),
           el("p", { class: "hint" }, `The nearest other video of the bank, with probability ${percent(query.nonMatch.probability)}.`),
           el("div", { class: "non-match" }, other.node),
         ]),

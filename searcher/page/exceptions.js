@@ -2,7 +2,7 @@
 
 import { call, newKey, withQuery } from "./api.js";
 import { announce, el } from "./dom.js";
-import { nameOf, number, range, time } from "./words.js";
+import { inline, number, range, refName, time } from "./words.js";
 
 const MOST_NAMED = 20;
 
@@ -18,7 +18,7 @@ export function secondsOf(text) {
  */
 export function exceptionForm(match, { reason, guarded, onSaved }) {
   const [best] = match.ranges;
-  const name = nameOf(match.ref_video_id);
+  const name = inline(refName(match));
   const start = el("input", { type: "text", id: `from-${match.id}`, value: time(best.ref_start_seconds), inputmode: "decimal", autocomplete: "off" });
   const end = el("input", { type: "text", id: `to-${match.id}`, value: time(best.ref_end_seconds), inputmode: "decimal", autocomplete: "off" });
   const why = el("input", { type: "text", id: `why-${match.id}`, maxlength: 200, autocomplete: "off", placeholder: "for example: intro", value: reason() });

@@ -26,13 +26,13 @@ export function ingestState({ onFilter, onChange }) {
   let timer = 0;
   let released = false;
 
-  async function look() {
+  async function look(quietly = false) {
     clearTimeout(timer);
     let wait = IDLE_MILLISECONDS;
     try {
       if (!document.hidden) {
         const before = JSON.stringify(counts);
-        for (const state of STATES) counts[state] = (await call("GET", withQuery("/v1/videos", { limit: 1, state }))).total;
+        for (const state of STATES) counts[state] = (await call("GET", withQuery("/v1/videos", { limit: 1, state }), { quietly })).total;
         buttons.forEach((button, index) => (button.textContent = `${number(counts[STATES[index]])} ${STATES[index]}`));
         if (counts.pending > 0) wait = BUSY_MILLISECONDS;
         if (!released && !before.includes("null") && before !== JSON.stringify(counts)) onChange();
@@ -40,7 +40,7 @@ export function ingestState({ onFilter, onChange }) {
     } catch {
       // The list beside it tells what is wrong.
     }
-    if (!released) timer = setTimeout(look, wait);
+    if (!released) timer = setTimeout(() => look(true), wait);
   }
 
   function add() {

@@ -4,6 +4,9 @@ import { ApiError, call } from "./api.js";
 
 const FIRST_WAIT_MILLISECONDS = 200;
 const MOST_WAIT_MILLISECONDS = 1500;
+// The job goes on while the connection is lost or the service has no time, so it is asked for again: for a minute or more.
+const MOST_FAILURES = 40;
+const PASSING = new Set([0, 429, 502, 503, 504]);
 const STAGES = { decoding: "Reading the video", "first pass": "Looking for matches", "second pass": "Looking more closely" };
 
 let known = null;
@@ -18,6 +21,7 @@ export async function hasJobs() {
 /** Wait for the result of a job. progress(words, fraction). Raises ApiError, or AbortError when cancelled. */
 export async function resultOf(job, progress, signal) {
   let wait = FIRST_WAIT_MILLISECONDS;
+  let failures = 0;
   const path = `/v1/jobs/${encodeURIComponent(job.id)}`;
   const cancel = () => call("DELETE", path).catch(() => {});
   signal.addEventListener("abort", cancel, { once: true });
@@ -27,7 +31,12 @@ export async function resultOf(job, progress, signal) {
       await new Promise((resolve) => setTimeout(resolve, wait));
       if (signal.aborted) throw new DOMException("cancelled", "AbortError");
       wait = Math.min(MOST_WAIT_MILLISECONDS, wait * 1.3);
-      job = await call("GET", path, { signal });
+      try {
+        job = await call("GET", path, { signal });
+        failures = 0;
+      } catch (error) {
+        if (!PASSING.has(error.status) || ++failures > MOST_FAILURES) throw error;
+      }
     }
   } finally {
     signal.removeEventListener("abort", cancel);

@@ -20,11 +20,15 @@ export function pagedList({ cursors, fetchPage, show, empty, noun }) {
   let latest = 0;
   let timer = 0;
 
-  async function load() {
+  /** Show the page at the end of `path`: the cursors of the pages up to it. */
+  async function load(path = [...cursors]) {
     const request = ++latest;
     try {
-      const answer = await fetchPage({ limit: PAGE, cursor: cursors.at(-1) });
+      const answer = await fetchPage({ limit: PAGE, cursor: path.at(-1) });
       if (request !== latest) return;
+      // What was on the last page may be gone since.
+      if (answer.items.length === 0 && path.length > 1) return load(path.slice(0, -1));
+      cursors.splice(0, cursors.length, ...path);
       page = answer;
       problem.replaceChildren();
       const first = (cursors.length - 1) * PAGE;
@@ -42,24 +46,21 @@ export function pagedList({ cursors, fetchPage, show, empty, noun }) {
 
   /** Show the next page (1) or the page before (-1); false if there is none. */
   function turn(step) {
-    if (step > 0 && page?.next_cursor) cursors.push(page.next_cursor);
-    else if (step < 0 && cursors.length > 1) cursors.pop();
+    if (step > 0 && page?.next_cursor) load([...cursors, page.next_cursor]);
+    else if (step < 0 && cursors.length > 1) load(cursors.slice(0, -1));
     else return false;
-    load();
     return true;
   }
 
   /** Begin again at the first page, once no filter has changed for a moment. */
   function restart() {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      cursors.splice(0, cursors.length, "");
-      load();
-    }, WAIT_MILLISECONDS);
+    timer = setTimeout(() => load([""]), WAIT_MILLISECONDS);
   }
 
   return {
-    count, problem, load, turn, restart,
+    count, problem, turn, restart,
+    load: () => load(),
     buttons: el("nav", { class: "row pages", "aria-label": "Pages" }, back, forward),
     release: () => clearTimeout(timer),
   };

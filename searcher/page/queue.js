@@ -5,7 +5,7 @@ import { bulkBar, kindOf } from "./bulk.js";
 import { announce, el, errorBox, field, save } from "./dom.js";
 import { pagedList } from "./pager.js";
 import { miniBar } from "./timeline.js";
-import { VERDICTS, ago, decisionOf, length, nameOf, number, percent, share } from "./words.js";
+import { VERDICTS, ago, decisionOf, length, number, percent, queryName, refName, share } from "./words.js";
 
 const DAY_MILLISECONDS = 86_400_000;
 // Of one CSV file; the API sends so many at once.
@@ -22,9 +22,6 @@ const select = (id, options, value) => {
   made.value = value;
   return made;
 };
-
-/** What a person calls the query of a stored match. */
-export const queryName = (match) => nameOf(match.query.video_id ?? match.query.uri);
 
 /** The filters as query parameters of the API. */
 function parameters() {
@@ -155,12 +152,12 @@ export function queueView() {
 }
 
 function row(match, index, alike, pick) {
-  const name = `${queryName(match)} ↔ ${nameOf(match.ref_video_id)}`;
+  const name = `${queryName(match)} ↔ ${refName(match)}`;
   return el("li", { class: "queue-item" },
     el("input", { type: "checkbox", "aria-label": `Select ${name}`, onchange: () => pick([match.id]) }),
     el(
       "a", { href: `#/case/${match.id}`, class: "queue-row", onclick: () => (queue.index = index) },
-      el("span", { class: "match-name" }, queryName(match), el("span", { class: "muted" }, " ↔ "), nameOf(match.ref_video_id)),
+      el("span", { class: "match-name" }, el("bdi", {}, queryName(match)), el("span", { class: "muted" }, " ↔ "), el("bdi", {}, refName(match))),
       el("span", { class: "tags" },
         match.verdict ? el("span", { class: "badge" }, VERDICTS[match.verdict.verdict]) : null,
         el("span", { class: `badge ${match.decision}` }, decisionOf(match))),

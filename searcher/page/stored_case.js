@@ -3,9 +3,9 @@
 import { call, send, withQuery } from "./api.js";
 import { caseView } from "./case.js";
 import { announce, el, errorBox, save } from "./dom.js";
-import { queryName, queue } from "./queue.js";
+import { queue } from "./queue.js";
 import { verdictPanel } from "./verdict.js";
-import { DECISIONS, changes, decisionOf, nameOf, percent, sentence } from "./words.js";
+import { DECISIONS, changes, decisionOf, percent, queryName, refName, sentence } from "./words.js";
 
 const MOST_OTHERS = 20;
 
@@ -31,14 +31,14 @@ export function storedCaseView(_, [id]) {
     };
     const ranges = match.ranges.map((one) => ({ ...one, video_id: match.ref_video_id, bank: match.bank }));
     const [best] = ranges;
-    const name = nameOf(match.ref_video_id);
+    const name = refName(match);
     const done = changes(best);
     open = caseView(query, ranges, best);
     panel = verdictPanel(match.id, match, (changed) => headline.replaceWith((headline = told(changed))));
     const others = el("div", {});
     // The decision changes when an exception is made or removed.
     const told = (now) => el("div", { class: `card headline ${now.decision}` },
-      el("p", { class: "of" }, query.name),
+      el("p", { class: "of" }, el("bdi", {}, query.name)),
       el("h1", { class: "verdict" }, el("span", { class: `said ${now.decision}` }, `${decisionOf(now)}${done ? `, ${done}` : ""}:`),
         ` ${sentence(best, query, name).replace(/^The/, "the")}`),
       now.decision === now.found_decision ? null
@@ -73,7 +73,7 @@ export function storedCaseView(_, [id]) {
     if (!rest.length) return;
     place.replaceChildren(el("div", { class: "card" }, el("h3", {}, "Other matches of the same query"),
       el("ul", { class: "others" }, rest.map((one) => el("li", {},
-        el("a", { href: `#/case/${one.id}` }, nameOf(one.ref_video_id)), ` – ${decisionOf(one)}, ${percent(one.probability)}`)))));
+        el("a", { href: `#/case/${one.id}` }, el("bdi", {}, refName(one))), ` – ${decisionOf(one)}, ${percent(one.probability)}`)))));
   }
 
   return {

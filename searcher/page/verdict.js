@@ -4,7 +4,7 @@ import { call, newKey } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
 import { exceptionForm } from "./exceptions.js";
 import { keyHint } from "./shortcuts.js";
-import { VERDICTS, ago, nameOf, percent, range, ruleInWords } from "./words.js";
+import { VERDICTS, ago, inline, nameOf, percent, range, refName, ruleInWords } from "./words.js";
 
 const CHOICES = [["c", "copy"], ["l", "licensed"], ["n", "not_copy"], ["u", "unsure"]];
 const HINTS = {
@@ -49,7 +49,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     const better = match.best_non_match;
     told.replaceChildren(...[
       el("p", { class: "muted" }, ruleInWords(match.rule, match.probability, match.bank)),
-      better ? el("p", { class: "muted" }, `The nearest video of the bank that does not match is ${nameOf(better.video_id)}: ${percent(better.probability)}.`) : null,
+      better ? el("p", { class: "muted" }, `The nearest video of the bank that does not match is ${inline(nameOf(better.video_id, better))}: ${percent(better.probability)}.`) : null,
       verdict ? el("p", {}, el("b", {}, VERDICTS[verdict.verdict]), ` – ${by(verdict)}`) : null,
     ].filter(Boolean));
     choices.forEach((button, index) => button.setAttribute("aria-pressed", String(verdict?.verdict === CHOICES[index][1])));
@@ -67,7 +67,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     const ids = [...new Set(match.ranges.flatMap((one) => one.exceptions ?? []))];
     const found = await Promise.all(ids.map((one) => call("GET", `/v1/exceptions/${one}`)));
     excepted.replaceChildren(...found.map((one) => el("div", { class: "notice" },
-      el("p", {}, el("b", {}, one.kind === "pair" ? "Excepted: this pair" : `Excepted: ${range(one.start_seconds, one.end_seconds)} of ${nameOf(one.ref_video_id)}`),
+      el("p", {}, el("b", {}, one.kind === "pair" ? "Excepted: this pair" : `Excepted: ${range(one.start_seconds, one.end_seconds)} of ${inline(refName(match))}`),
         `. Reason: ${one.reason}. ${by(one)}`),
       el("div", { class: "row" }, el("button", { type: "button", class: "small", onclick: () => guarded(async () => {
         await call("DELETE", `/v1/exceptions/${one.id}`);
@@ -106,7 +106,11 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
   });
 
   const takeBack = () => guarded(async () => {
-    if (!match.verdict) return;
+    const mine = match.verdict?.id;
+    if (!mine) return;
+    // Another tab or person may have judged since.
+    await load();
+    if (match.verdict?.id !== mine) throw new Error("This match has a newer verdict, which you did not see before. It is shown now; nothing was undone.");
     const before = match.verdicts.filter((one) => one.id !== match.verdict.id)[0];
     await post(before?.verdict ?? "none", "undone", "");
     offer.replaceChildren();

@@ -59,12 +59,25 @@ export function ago(iso) {
   return "just now";
 }
 
+// Characters that turn the direction of the text behind them, and letters that are written from right to left.
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+
 /** What a person calls a video: its title, else the last part of its id without a suffix. */
 export function nameOf(id, found) {
-  if (found?.title) return found.title;
+  if (found?.title) return found.title.replace(TURNING, "");
   const last = String(id).split("/").pop();
-  return last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id);
+  return (last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id)).replace(TURNING, "");
 }
+
+/** A name inside a sentence: one that is written from right to left leaves the rest of the sentence in its order. */
+export const inline = (name) => (RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name);
+
+/** What a person calls the reference of a stored match. */
+export const refName = (match) => nameOf(match.ref_video_id, { title: match.ref_title });
+
+/** What a person calls the query of a stored match. */
+export const queryName = (match) => nameOf(match.query.video_id ?? match.query.uri, match.query);
 
 export const DECISIONS = { copy: "Copy", review: "Perhaps a copy", no_match: "No match" };
 /** The decision on a stored match: "no match" is one that an exception took out. */
@@ -120,7 +133,7 @@ export function sentence(match, query, name) {
   const from = match.query_start_seconds;
   const to = match.query_end_seconds;
   const doubt = match.range_certain === false ? " (place uncertain)" : "";
-  const there = `${range(match.ref_start_seconds, match.ref_end_seconds)} of ${name}${doubt}`;
+  const there = `${range(match.ref_start_seconds, match.ref_end_seconds)} of ${inline(name)}${doubt}`;
   if (to - from >= 0.97 * query.duration_seconds) {
     return `The whole ${query.noun} (${length(query.duration_seconds)}) is ${there}.`;
   }

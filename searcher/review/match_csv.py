@@ -28,6 +28,7 @@ COLUMNS = (
     *(f"query_{name}" for name in _OF_QUERY),
     *_OF_RANGE,
     *(name if name == "verdict" else f"verdict_{name}" for name in _OF_VERDICT),
+    *("ref_title", "query_title"),
 )
 
 
@@ -60,6 +61,7 @@ def _row(match: Mapping[str, Any]) -> Sequence[Any]:
         *(match["query"].get(name) for name in _OF_QUERY),
         *(best.get(name) for name in _OF_RANGE),
         *(verdict.get(name) for name in _OF_VERDICT),
+        *(match["ref_title"], match["query"].get("title", "")),
     ]
 
 

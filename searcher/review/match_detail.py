@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common.state.exceptions import StoredException
-from common.state.matches import StoredMatch, query_of_video
+from common.state.matches import StoredMatch
+from common.state.video_names import query_of_video
 from common.types import CatalogEntry
 from common.uris import public_uri
 from searcher.curation.rules import Negative, Ruling, rule

@@ -30,6 +30,7 @@ from searcher.review.match_csv import CSV_TYPE, csv_response, wants_csv
 from searcher.review.match_view import matches_to_json
 from searcher.review.reviews import Reviews
 from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
+from searcher.review.titles import TitleOf, titles_of
 from searcher.review.verdict_schemas import (
     AddedVerdicts,
     NewVerdict,
@@ -56,8 +57,11 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
 
     def page(only: MatchFilter, cursor: int | None, limit: int) -> dict[str, Any]:
         matches, following, total = reviews.state.matches.page(only, cursor, limit)
-        items = matches_to_json(reviews.state, matches, visible=only.visible)
+        items = matches_to_json(reviews.state, matches, titles(), visible=only.visible)
         return page_json(items, following, total)
+
+    def titles() -> TitleOf:
+        return titles_of(catalogue.current().index.videos)
 
     def one(match_id: int, request: Request) -> StoredMatch:
         match = reviews.state.matches.get(match_id, facts_of(request.scope).caller.banks)
@@ -133,7 +137,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         visible = facts_of(request.scope).caller.banks
         (value,) = await run(
             lambda: matches_to_json(
-                reviews.state, [one(match_id, request)], whole=True, visible=visible
+                *(reviews.state, [one(match_id, request)], titles()), whole=True, visible=visible
             )
         )
         return tagged_response(request, value)

@@ -13,6 +13,7 @@ from common.state.state import State
 from common.state.verdicts import MAX_VERDICTS
 from searcher.curation.actions import action_on, acts_of
 from searcher.review.match_detail import negatives_to_json, rule_stored
+from searcher.review.titles import TitleOf
 
 # What only the JSON of a single match has, and what none has as it is stored.
 _LARGE = frozenset({"best_non_match"})
@@ -23,13 +24,14 @@ _DEFAULT_ACTS = acts_of(None, "", "")
 def matches_to_json(
     state: State,
     matches: Sequence[StoredMatch],
+    title_of: TitleOf,
     *,
     whole: bool = False,
     visible: frozenset[str] | None = frozenset(),
 ) -> list[dict[str, Any]]:
-    """The JSON of matches, with what exceptions and verdicts say now. whole: with evidence, the best
-    non-match and all verdicts. visible: banks of whose negative videos the caller may be told; None means
-    all. Raises StateError."""
+    """The JSON of matches, with the titles of their videos, and with what exceptions and verdicts say
+    now. whole: with evidence, the best non-match and all verdicts. visible: banks of whose negative
+    videos the caller may be told; None means all. Raises StateError."""
     exceptions = state.exceptions.of_references({one.detail["ref_video_id"] for one in matches})
     ids = [one.id for one in matches]
     verdicts, disputed = state.verdicts.latest(ids), state.feedback.disputed(ids)
@@ -37,6 +39,7 @@ def matches_to_json(
     for match in matches:
         ours = exceptions.get(match.detail["ref_video_id"], [])
         value = _match(match, ours, verdicts.get(match.id), visible, whole=whole)
+        _add_titles(value, title_of)
         disagreement = ["reviewers"] if match.id in disputed else []
         if contradicts(match.decision, match.verdict):
             disagreement.append("decision")
@@ -46,6 +49,15 @@ def matches_to_json(
             value["verdicts"] = state.verdicts.page(match.id, None, MAX_VERDICTS)[0]
         values.append(value)
     return values
+
+
+def _add_titles(value: dict[str, Any], title_of: TitleOf) -> None:
+    bank, query, non_match = value["bank"], value["query"], value.get("best_non_match")
+    value["ref_title"] = title_of(value["ref_video_id"], bank)
+    if query["video_id"] is not None:
+        value["query"] = {**query, "title": title_of(query["video_id"], query["bank"])}
+    if non_match is not None:
+        value["best_non_match"] = {**non_match, "title": title_of(non_match["video_id"], bank)}
 
 
 def _match(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common.state.curation import Curation, CurationStore
@@ -60,20 +60,21 @@ class Reviews:
         for one, match_id in zip(found, self._state().matches.record(found), strict=True):
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
-        # A video that was deleted meanwhile took along only what was stored before.
-        for video_id in {*ruled.items, *([query.video_id] if query.video_id else [])}:
-            if videos.get(video_id) is None:
-                self.forget_video(video_id)
+        self.forget_deleted(
+            [*ruled.items, *([query.video_id] if query.video_id else [])], answering
+        )
         return ruled.answer
 
+    def forget_deleted(self, video_ids: Iterable[str], answering: ServingIndex) -> None:
+        """A video that was deleted while it was matched took along only what was stored before: delete
+        what has been stored of it since. Raises StateError, NotReadyError."""
+        for video_id in set(video_ids):
+            if answering.index.videos.get(video_id) is None:
+                self.forget_video(video_id)
+
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
-        """Delete what is kept of a deleted video. banks: only matches and exceptions of these banks.
-        Raises StateError, NotReadyError."""
-        state = self._state()
-        state.matches.forget_video(video_id, banks)
-        state.exceptions.forget_video(video_id, banks)
-        state.curation.enable(video_id)
-        state.quotas.forget_payer(video_id)
+        """See `State.forget_video`. Raises StateError, NotReadyError."""
+        self._state().forget_video(video_id, banks)
 
     def curated(self) -> Curation:
         """What people have set. Raises NotReadyError before it is open, StateError."""
@@ -101,9 +102,10 @@ class Reviews:
         state.matches.move_video(video_id, bank)
         state.exceptions.move_video(video_id, bank)
 
-    def tell_indexed(self, video_id: str, bank: str, version: int) -> None:
+    def tell_indexed(self, answering: ServingIndex, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
         self._state().webhooks.tell(video_indexed(video_id, bank, version))
+        self.forget_deleted([video_id], answering)
 
     def tell_deleted(self, event: Event) -> None:
         """Tell webhooks that a video was deleted. Raises StateError, NotReadyError."""

@@ -18,6 +18,7 @@ from searcher.api.match.schemas import (
 )
 from searcher.review.verdict_schemas import VerdictItem
 
+_TITLE = "Title of the video in the catalogue now; empty without one."
 Disagreement = Literal["reviewers", "decision"]
 
 
@@ -32,6 +33,7 @@ class MatchQuery(Schema):
     video_id: str | None
     bank: str | None
     duration_seconds: float
+    title: str = Field("", description=_TITLE)
 
 
 class Rule(Schema):
@@ -78,6 +80,7 @@ class MatchSummary(Schema):
     query: MatchQuery
     ref_video_id: str
     ref_uri: str
+    ref_title: str = Field("", description=_TITLE)
     model_id: str
     decision: Decision
     found_decision: Decision
@@ -119,6 +122,7 @@ class NonMatch(Schema):
 
     video_id: str
     uri: str
+    title: str = Field("", description=_TITLE)
     probability: float
     score: float
     view: str

@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 from common.settings import Settings
 from common.state.curation import NOTHING, Curation
 from common.state.exceptions import StoredException
-from common.state.matches import query_of_video
+from common.state.video_names import query_of_video
 from searcher.curation.rules import Negative, rule
 from searcher.curation.scope_and_policy import filter_of, policies_under
 from searcher.index.state import Filter

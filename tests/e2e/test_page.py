@@ -223,7 +223,7 @@ def test_a_match_is_judged_excepted_and_put_back_by_keyboard(
             return match["decision"], verdict, [one["verdict"] for one in match["verdicts"]]
 
         signed_in(browser, f"{running.url}/#/queue", key)
-        assert wait_for(browser, ".queue-row", "copy ↔ a")
+        assert wait_for(browser, ".queue-row", f"copy ↔ {TITLE}")
         press(browser, "j")
         press(browser, "\ue007")  # enter
         wait_for(browser, ".said.copy")

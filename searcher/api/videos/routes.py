@@ -46,7 +46,8 @@ class KeptOfVideos(Protocol):
         ...
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
-        """Delete what is known of a deleted video, as far as it is of these banks (None: all)."""
+        """Delete what is kept of a deleted video. banks: only its matches and exceptions of these banks;
+        None means all that is kept."""
         ...
 
     def tell_deleted(self, event: Event) -> None:
@@ -113,18 +114,20 @@ def videos_router(
     )
     async def delete_video(video_id: str, request: Request) -> Response:
         """Delete a video permanently from the catalogue, the index, the mirror and the snapshots, with
-        its matches, verdicts and exceptions."""
+        its matches, verdicts and exceptions, the jobs that ask about it, what the results of other jobs
+        say of it, and the deliveries that name it. `/v1/videos/{video_id}/erasure` shows what is left."""
         await no_body(request)
 
         def delete() -> bool:
             with limits.checked(request, video_id, unknown_video):
                 video = catalogue.current().index.videos.get(video_id)
-                banks = facts_of(request.scope).caller.banks
-                with noted.begun(video_id, video, banks) as event:
+                with noted.begun(video_id, video) as event:
                     known = catalogue.delete_video(video_id)
                     if kept is not None:
                         # Also of an unknown video: an earlier call may have ended between the two steps.
-                        kept.forget_video(video_id, banks)
+                        # A service that does not know it yet may follow a log, where it is of any bank.
+                        caller = facts_of(request.scope).caller
+                        kept.forget_video(video_id, caller.banks if event is None else None)
                         if event is not None:
                             kept.tell_deleted(event)
                 return known

@@ -76,7 +76,7 @@ class IndexedVideos:
     def _follow_up(self, name: str, bank: str, version: int, *, match: bool) -> str:
         """What was found, for the log."""
         try:
-            self._reviews.tell_indexed(name, bank, version)
+            self._reviews.tell_indexed(self._answering, name, bank, version)
         except StoryHashError as error:
             _log.error("webhooks get no event video.indexed of %r: %s", name, error)
         if not match:

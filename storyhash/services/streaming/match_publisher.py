@@ -124,7 +124,7 @@ class MatchPublisher(Background):
     ) -> None:
         video = answering.index.videos.get(video_id)
         if video is not None and video.version == version:
-            self._reviews.tell_indexed(video_id, video.bank, version)
+            self._reviews.tell_indexed(answering, video_id, video.bank, version)
         report = match_new_video(
             *(answering, video_id, version, self._metrics, self._reviews), self._transforms
         )

@@ -21,7 +21,7 @@ VIDEO = Video("a.mp4", "/films/a.mp4", "shows")
 
 
 def _interrupted(deletions: Deletions) -> None:
-    with deletions.begun("a.mp4", VIDEO, frozenset({"shows"})):
+    with deletions.begun("a.mp4", VIDEO):
         raise ZeroDivisionError
 
 
@@ -30,7 +30,7 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
     deletions = Deletions(notes)
     with pytest.raises(ZeroDivisionError):
         _interrupted(deletions)
-    with deletions.begun("b.mp4", Video("b.mp4", ""), None):
+    with deletions.begun("b.mp4", Video("b.mp4", "")):
         pass
     (name,) = notes.in_progress()
     notes.close()
@@ -41,8 +41,8 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
         Deletions(after).recover(ended.append)
     after.close()
     (one,) = ended
-    assert (one.video_id, one.banks) == ("a.mp4", frozenset({"shows"}))
-    assert (one.event.type, one.event.data) == (
+    assert (one.video_id, one.event.type, one.event.data) == (
+        "a.mp4",
         "video.deleted",
         {"video_id": "a.mp4", "bank": "shows"},
     )
@@ -51,7 +51,7 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
 
 def test_an_unknown_video_is_no_deletion() -> None:
     deletions = Deletions()
-    with deletions.begun("a.mp4", None, None) as event:
+    with deletions.begun("a.mp4", None) as event:
         assert event is None
 
 

@@ -188,6 +188,17 @@ def test_the_oldest_due_event_of_each_webhook_is_taken_once(stores: Stores) -> N
     assert stores.take() == []
 
 
+def test_events_do_not_wait_for_a_clock_that_was_set_back(stores: Stores) -> None:
+    stores.hook()
+    stores.tell("a", "b")
+    (taken,) = stores.take()
+    assert stores.deliveries.failed(taken, 500, "no")
+    stores.clock.now -= 100_000
+    assert told(stores.take()) == ["a"]
+    assert told(stores.take()) == ["b"]
+    assert stores.take() == []
+
+
 def test_what_a_crashed_process_had_taken_is_due_again(stores: Stores) -> None:
     hook = stores.hook()
     stores.tell("a")

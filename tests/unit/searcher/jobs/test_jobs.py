@@ -18,6 +18,7 @@ from common.settings import JobSettings
 from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
 from common.state.roles import Role
+from common.state.webhooks import NewWebhook
 from common.types import PassName, QueryEmbedding
 from searcher.api.protocols import OpenedQuery
 from searcher.jobs.job_files import JobFiles
@@ -144,6 +145,43 @@ def test_a_job_whose_upload_is_gone_fails(queue: Queue) -> None:
     queue.uploads[0].unlink()
     assert queue.run()
     assert "send it again" in queue.show(answer)["error"]["message"]
+
+
+def test_a_deleted_video_is_in_no_job_and_no_delivery_at_once(queue: Queue) -> None:
+    queue.keyed.state.webhooks.create(NewWebhook("https://example.org/hook"))
+    done = queue.post()
+    assert queue.run()
+    about = queue.post(json={"video_id": "a.mp4"})
+    assert "a.mp4" in found_in(queue.show(done))
+    assert queue.ask("DELETE", "/v1/videos/a.mp4", queue.keyed.all).status_code == 204
+    receipt = queue.ask("GET", "/v1/videos/a.mp4/erasure", queue.keyed.all).json()
+    assert receipt["erased"], receipt
+    assert "a.mp4" not in found_in(queue.show(done))
+    assert "shows/copy of a.mp4" in found_in(queue.show(done))
+    assert error_of(queue.ask("GET", about.headers["Location"])) == (404, "unknown_job")
+
+
+def test_a_video_that_is_deleted_while_a_job_works_is_not_in_its_result(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, jobs = queue.keyed.api.index, queue.keyed.state.jobs
+    finish = jobs.finish
+
+    def deleted_meanwhile(*given: Any, **values: Any) -> None:
+        index.delete_video("a.mp4")
+        finish(*given, **values)
+
+    monkeypatch.setattr(jobs, "finish", deleted_meanwhile)
+    answer = queue.post()
+    assert queue.run()
+    assert "a.mp4" not in found_in(queue.show(answer))
+    assert "shows/copy of a.mp4" in found_in(queue.show(answer))
+
+
+def found_in(job: dict[str, Any]) -> set[str]:
+    """The videos that the result of a job names."""
+    assert job["state"] == "done"
+    return {one["video_id"] for one in job["result"]["matches"] + job["result"]["candidates"]}
 
 
 def waits_then(act: Callable[[], object]) -> Any:

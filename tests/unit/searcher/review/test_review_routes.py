@@ -347,6 +347,33 @@ def test_matches_as_csv(review: Reviewing) -> None:
     assert float(judged["query_end_seconds"]) > float(judged["query_start_seconds"])
 
 
+def test_matches_have_the_titles_that_their_videos_have_now(review: Reviewing) -> None:
+    review.match(json={"video_id": A})
+    for video_id, title in ((A, "Tea"), (COPY, "Tea again")):
+        changed = review.ask(
+            "PATCH", f"/v1/videos/{video_id}", review.keyed.all, json={"title": title}
+        )
+        assert changed.status_code == 200, changed.text
+
+    def titles(page: str) -> set[tuple[str, str]]:
+        items = review.ask("GET", page).json()["items"]
+        return {(one["query"].get("title", ""), one["ref_title"]) for one in items}
+
+    assert titles("/v1/matches") == {("", "Tea"), ("", "Tea again"), ("Tea", "Tea again")}
+    number = review.match_id(A)
+    whole = review.ask("GET", f"/v1/matches/{number}").json()
+    review.check_schema("/v1/matches/{match_id}", "get", "200", whole)
+    assert whole["ref_title"] == "Tea"
+    pack = review.ask("GET", f"/v1/matches/{number}/evidence").json()
+    assert f"compared with Tea ({A})." in pack["words"][0]
+    text = review.ask("GET", "/v1/matches", headers={"Accept": "text/csv"}).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["ref_title"] for row in rows} == {"Tea", "Tea again"}
+    # The id may have become that of another bank's video.
+    review.keyed.api.index.delete_video(A)
+    assert ("", "") in titles("/v1/matches")
+
+
 def test_feedback_tells_precision_per_bank_and_where_people_disagree(review: Reviewing) -> None:
     disputed, ours = review.match_id(A), review.match_id(COPY)
     for key, match_id, verdict in (

@@ -13,9 +13,10 @@ import pytest
 from common.settings import Settings
 from common.state.curation import BankSetting
 from common.state.exceptions import NewException
-from common.state.matches import FoundMatch, query_of_video
+from common.state.matches import FoundMatch
 from common.state.state import State
 from common.state.verdicts import NewVerdict
+from common.state.video_names import query_of_video
 from storyhash.duplicates.rules import opened_pair_rules
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.keys import opened_state
