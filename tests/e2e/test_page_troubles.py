@@ -119,6 +119,8 @@ def test_nobody_is_asked_for_a_key_again_and_again(browser: Any, service: Served
             wait_for(browser, "#key-reason", "revoked")
             browser.find_element("id", "key-cancel").click()
             wait_for(browser, ".notice.bad", "unauthorized")
+    browser.get("about:blank")
+    # Refusals of the key, as wanted.
     errors(browser)
 
 
@@ -165,6 +167,7 @@ def test_a_name_from_right_to_left_leaves_a_sentence_in_order(
         client.change_video("a.mp4", title=ARABIC)
         try:
             number = matched(service, films)
+            client.add_verdict(number, "none")
             signed_in(browser, f"{service.running.url}/#/case/{number}", service.key)
             name = ARABIC.replace("\u202e", "")
             assert wait_for(browser, ".verdict", f"of \u2068{name}\u2069.")
