@@ -6,13 +6,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Self
+from typing import IO
 
+from common.closeable import Closeable
 from common.errors import StorageError
 from common.types import Segment, SegmentRef
 
 
-class Spool:
+class Spool(Closeable):
     """Blocks of bytes, stored in order and read by number. Thread-safe for readers.
 
     The file is in the folder TMPDIR, which should not be in memory itself.
@@ -21,12 +22,6 @@ class Spool:
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._ends = [0]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -68,18 +63,12 @@ class Spool:
             self._file = None
 
 
-class SegmentSpool:
+class SegmentSpool(Closeable):
     """The segments of one video, in time order; their clips on disk."""
 
     def __init__(self) -> None:
         self._clips = Spool()
         self._refs: list[SegmentRef] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return len(self._refs)

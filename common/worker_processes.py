@@ -8,15 +8,16 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from common.closeable import Closeable
 from common.errors import StoryHashError
 from common.runtime_tuning import die_with, work_in_one_thread
 
 T = TypeVar("T")
 
 
-class WorkerProcesses:
+class WorkerProcesses(Closeable):
     """Processes that run `prepare` once and then many calls; a context manager, which ends them. They end
     with their parent. Calls and results are pickled."""
 
@@ -29,12 +30,6 @@ class WorkerProcesses:
             initializer=_begin,
             initargs=(os.getpid(), prepare, arguments),
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the processes after their present calls."""

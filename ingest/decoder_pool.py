@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from common.closeable import Closeable
 from common.errors import CancelledError, VideoError
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment
@@ -56,19 +57,13 @@ _Job: TypeAlias = tuple[CatalogEntry, int]
 _Told: TypeAlias = VideoEvent | BaseException | None
 
 
-class DecoderPool:
+class DecoderPool(Closeable):
     """Children that decode; closing it kills them."""
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
         self._decoders = open_decoders(video, ingest)
         # Of the present run: no job begins any more; those that were begun are given up.
         self._ending, self._abandoned = threading.Event(), threading.Event()
-
-    def __enter__(self) -> DecoderPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def run(
         self,

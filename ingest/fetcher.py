@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeAlias
 
 from common.errors import StorageError
-from common.sandbox.codec import Buffer, Codec
+from common.sandbox.codec import NO_RESULT
 from common.sandbox.limits import Check, ChildLimits
 from common.sandbox.process import Beat, Child
 from common.scratch import ScratchFolder, default_scratch, empty_scratch
@@ -70,9 +70,7 @@ class Fetcher:
             doing="received",
         )
         self._folder = folder
-        self._child: Child[_Job, None] = Child(
-            partial(_work, settings), limits, Codec(_encode, _decode, 0)
-        )
+        self._child: Child[_Job, None] = Child(partial(_work, settings), limits, NO_RESULT)
 
     @contextmanager
     def fetched(self, uri: str, check: Check = lambda: None) -> Iterator[Path]:
@@ -96,11 +94,3 @@ def _work(settings: IngestSettings, job: _Job, beat: Beat) -> Iterator[None]:
     uri, path = job
     fetch(uri, Path(path), settings, beat)
     yield from ()
-
-
-def _encode(result: None) -> list[Buffer]:
-    return []
-
-
-def _decode(data: memoryview) -> None:
-    raise ValueError("a download has no result")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Self
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.closeable import Closeable
 from common.settings import IngestSettings, VideoSettings
 from common.spool import DecodedVideo, SegmentSpool
 from common.types import CatalogEntry, Segment
@@ -16,7 +16,7 @@ from ingest.decoder_codec import DecodedSegment
 from ingest.decoder_process import open_decoders
 
 
-class QueryDecoder:
+class QueryDecoder(Closeable):
     """Decodes one query per child at a time; other callers wait. Thread-safe."""
 
     def __init__(
@@ -25,12 +25,6 @@ class QueryDecoder:
         """workers: number of children; default: from the settings."""
         self._decoders = open_decoders(video, ingest, workers)
         self.workers = len(self._decoders)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Kill the children."""

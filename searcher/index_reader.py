@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Self
 
+from common.closeable import Closeable
 from common.types import Float32Array, Hit
 from searcher.index.hit_fields import HitFields
 from searcher.index.protocols import AuditedIndex
@@ -23,7 +23,7 @@ from searcher.storage.video_store import VideoStore
 _SAMPLES, _SEARCHES_PER_SAMPLE = 32, 8
 
 
-class IndexReader:
+class IndexReader(Closeable):
     """The part of an index that answers. Any thread may search; searches never wait for changes, which
     run one at a time, under the lock `changing`."""
 
@@ -45,12 +45,6 @@ class IndexReader:
         self._shard = shard
         self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
         self._searches = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the folder."""

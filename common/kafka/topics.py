@@ -99,7 +99,7 @@ def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState
     specs = topic_specs(kafka, video)
     with _admin(kafka) as admin:
         before = _states(admin, specs)
-        _make(admin, kafka, [state.spec for state in before if state.missing])
+        _make(admin, [state.spec for state in before if state.missing])
         for state in before:
             if not state.missing:
                 _correct(admin, kafka, state)
@@ -154,7 +154,7 @@ def _differences(
     return differences
 
 
-def _make(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
+def _make(admin: Any, specs: Sequence[TopicSpec]) -> None:
     if not specs:
         return
     requests = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.sandbox.codec import Buffer, Codec
+from common.sandbox.codec import NO_RESULT
 from common.sandbox.limits import ChildLimits
 from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
@@ -18,7 +18,7 @@ def examine_child(video: VideoSettings) -> str:
     limits = ChildLimits(
         video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
     )
-    child: Child[str, None] = Child(_work, limits, Codec(_encode, _decode, 0))
+    child: Child[str, None] = Child(_work, limits, NO_RESULT)
     try:
         for _ in child.run(""):
             pass
@@ -29,11 +29,3 @@ def examine_child(video: VideoSettings) -> str:
 
 def _work(job: str, beat: Beat) -> Iterator[None]:
     yield from ()
-
-
-def _encode(result: None) -> list[Buffer]:
-    return []
-
-
-def _decode(data: memoryview) -> None:
-    raise ValueError("no result was expected")

@@ -45,6 +45,18 @@ class Codec(Generic[Result]):
     max_bytes: int
 
 
+def _no_buffers(result: None) -> Sequence[Buffer]:
+    return ()
+
+
+def _no_result(data: memoryview) -> None:
+    raise ValueError("no result was expected")
+
+
+NO_RESULT: Codec[None] = Codec(_no_buffers, _no_result, 0)
+"""Of a child whose work has no result."""
+
+
 def pack(header: Mapping[str, Any], *arrays: Array | Buffer) -> list[Buffer]:
     """A map of plain values, and arrays or bytes, as buffers. Arrays are not copied if contiguous."""
     specs: list[Any] = []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
+from common.closeable import Closeable
 from common.settings import Settings
 from common.state.audit import AuditLog
 from common.state.curation import CurationStore
@@ -20,7 +19,7 @@ from common.state.verdicts import VerdictStore
 from common.state.webhooks import WebhookStore
 
 
-class State:
+class State(Closeable):
     """The stores of a service. Creating it raises the errors of StateDatabase."""
 
     def __init__(self, settings: Settings) -> None:
@@ -37,12 +36,6 @@ class State:
         self.curation = CurationStore(self.database)
         self.webhooks = WebhookStore(self.database)
         self.deliveries = DeliveryStore(self.database, settings.webhooks)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self.database.close()

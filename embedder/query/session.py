@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Self, TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.closeable import Closeable
 from common.spool import DecodedVideo, SegmentSpool
 from common.types import PassName, QueryEmbedding, Segment
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
@@ -19,7 +20,7 @@ Decode: TypeAlias = Callable[[Callable[[Segment], None]], DecodedVideo]
 """Decodes a video, and calls a function with each segment as soon as it is there."""
 
 
-class QuerySession:
+class QuerySession(Closeable):
     """One decoded query; its clips are on disk until it is closed. Thread-safe.
 
     The action features of a segment are computed in the first pass that needs them and kept: about 100
@@ -63,12 +64,6 @@ class QuerySession:
                 video.close()
             raise
         return cls(embedder, name, video, ahead)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def segments(self) -> SegmentSpool:

@@ -108,7 +108,7 @@ class IndexHandler:
             index.staging.forget(step.forgotten)
             with written_thumbnails(index, step) as pictures:
                 self._take(index, step, pictures)
-        self._observe(index, step)
+        self._observe(step)
 
     def free(self, video_id: str) -> None:
         """Remove everything about a video, whatever its version. This is for a version from the future
@@ -173,7 +173,7 @@ class IndexHandler:
 
         index.apply(change, record)
 
-    def _observe(self, index: LocalIndex, step: BatchOutcome) -> None:
+    def _observe(self, step: BatchOutcome) -> None:
         metrics = self._metrics
         arrived = [
             at for one in step.whole for part, at in one.parts.values() if _is_embedding(part)

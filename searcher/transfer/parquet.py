@@ -158,7 +158,7 @@ def read_videos(path: Path) -> Iterator[CompleteVideo]:
     with _opened(path, parquet) as file:
         header = _header(path, file)
         try:
-            yield from _videos(path, file, header)
+            yield from _videos(file, header)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise CorruptIndexError(
                 f"{path} is damaged ({str(error)[:200]}); export the catalogue again"
@@ -179,7 +179,7 @@ def read_rows(path: Path) -> Iterator[Video]:
             ) from None
 
 
-def _videos(path: Path, file: Any, header: Header) -> Iterator[CompleteVideo]:
+def _videos(file: Any, header: Header) -> Iterator[CompleteVideo]:
     row: Video | None = None
     found: list[Embedding] = []
     videos = segments = 0

@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.closeable import Closeable
 from common.errors import SettingsError, UsageError
 from common.log_context import REQUEST_ID_HEADER, current_log_context
 from common.tracing import TRACEPARENT_HEADER, traceparent
@@ -29,7 +30,7 @@ _DEFAULT_SECONDS = 900.0
 _API_KEY = "STORYHASH_API_KEY"
 
 
-class SyncTransport:
+class SyncTransport(Closeable):
     """Calls one service, from any thread. Close it, or use it in a `with` block."""
 
     def __init__(
@@ -54,12 +55,6 @@ class SyncTransport:
         self.service = service
         self._exchange = Exchange(self._http, service, retries)
         self._sleep = sleep
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

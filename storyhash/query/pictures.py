@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from common.closeable import Closeable
 from common.errors import VideoError
 from common.resize import shrink_to
 from common.sandbox.codec import Buffer, Codec, pack, unpack
@@ -50,7 +51,7 @@ class _ClipJob:
 _Job: TypeAlias = _FileJob | _ClipJob
 
 
-class PictureReader:
+class PictureReader(Closeable):
     """Reads pictures for several threads; a child starts with its first job. Closing it kills the
     children."""
 
@@ -65,12 +66,6 @@ class PictureReader:
         self._children = ChildPool(
             Child(partial(_work, settings), limits, codec) for _ in range(count)
         )
-
-    def __enter__(self) -> PictureReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Kill the children."""

@@ -53,7 +53,7 @@ def run_embedder(settings: Settings, stopping: threading.Event) -> None:
     in_hand = WorkInProgress.open(settings.data_dir, "embed")
     worker = Worker(
         EmbedHandler(stage, topics.embeddings, metrics),
-        _sources(settings, transport, topics),
+        _sources(transport, topics),
         publisher,
         topics.dead_letters,
         health=health,
@@ -106,9 +106,7 @@ def _profile(settings: Settings, transport: Transport, topics: TopicNames) -> Pr
     return resolve_profile(settings)
 
 
-def _sources(
-    settings: Settings, transport: Transport, topics: TopicNames
-) -> list[PriorityConsumer]:
+def _sources(transport: Transport, topics: TopicNames) -> list[PriorityConsumer]:
     """The consumers in order of priority: live segments, then the backfill."""
     return [
         PriorityConsumer(

@@ -23,6 +23,7 @@ from searcher.generations import generation_folder
 from searcher.local_index import LocalIndex
 from searcher.log.consumer import IndexHandler
 from searcher.log.offset_consumer import OffsetConsumer
+from searcher.matching.matcher import Matcher
 from searcher.mirror.factory import mirrored_model
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest
@@ -165,12 +166,7 @@ class IndexFollower(Background):
         if index is None:
             return
         with index:
-            profile = PROFILES.get(index.manifest.profile)
-            visual = profile.visual if profile else index.manifest.profile
-            matcher = matcher_over(index, visual, self._settings.matching)
-            for message in index.notices:
-                _log.warning("%s", message)
-            self._opened = ServingIndex(self.generation, index, matcher)
+            self._opened = ServingIndex(self.generation, index, self._matcher(index))
             self._whole.set()
             self.health.met("index")
             self.health.met("log")
@@ -255,12 +251,17 @@ class IndexFollower(Background):
         manifest = FolderManifest(profile, model_id, self._settings.searcher.store)
         return open_writer(self._settings.data_dir, manifest, self._settings, answering=True)
 
-    def _follow(self, index: LocalIndex) -> None:
+    def _matcher(self, index: LocalIndex) -> Matcher:
+        """The matcher over an index, whose notices are logged."""
         profile = PROFILES.get(index.manifest.profile)
         visual = profile.visual if profile else index.manifest.profile
         matcher = matcher_over(index, visual, self._settings.matching)
         for message in index.notices:
             _log.warning("%s", message)
+        return matcher
+
+    def _follow(self, index: LocalIndex) -> None:
+        matcher = self._matcher(index)
         handler = IndexHandler(
             index,
             self.topics.embeddings,
