@@ -231,8 +231,10 @@ class Totals:
         """In one line. Bytes are those of every video that is the best of no group."""
         extra = sum(size for name, size in self._bytes.items() if name not in self._best)
         text = (
-            f"{_counted(self.groups, 'group')}, {_counted(len(self._listed), 'video')}; copies and "
-            f"excerpts other than the best ones take {bytes_text(extra)}"
+            f"{_counted(self.groups, 'group')}, {_counted(len(self._listed), 'video')}; all but the best "
+            f"video of each group take {bytes_text(extra)}"
+            if self.groups
+            else "no duplicates found"
         )
         if self.partial:
             text += f"; videos that share only parts with others: {self.partial}"
