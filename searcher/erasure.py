@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +41,20 @@ class Receipt:
 
 
 def erasure_receipt(
-    index: LocalIndex, video_id: str, state: State | None, backups: Path | None
+    index: LocalIndex,
+    video_id: str,
+    state: State | None,
+    backups: Path | None,
+    second: LocalIndex | None = None,
 ) -> Receipt:
     """Look for a video in everything that this process can reach. state: None if there is none; backups:
-    the folder of backups, None if there is none. Raises what reading the stores raises."""
-    with index.changing:
-        unpurged = video_id in index.videos.unpurged()
-        places = [
-            Place("catalogue", "rows", int(index.videos.get(video_id) is not None)),
-            # The shard's graph and its delta.
-            Place("shard", "segments", len(index.vectors_of(video_id).refs)),
-            Place("mirror", "segments", len(index.segments_of(video_id))),
-            # A snapshot is written again before a deletion counts as finished.
-            Place("snapshots", "deletions that are not in them yet", int(unpurged)),
-            Place("staging", "incomplete versions", len(index.staging.staged_versions(video_id))),
-            Place("thumbnails", "files of small pictures", index.thumbnails.count(video_id)),
-            Place("uploads", "uploaded files", index.uploads.count(video_id)),
+    the folder of backups, None if there is none. second: the index of the second opinion, None if there
+    is none. Raises what reading the stores raises."""
+    places = _in_index(index, video_id)
+    if second is not None:
+        places += [
+            replace(place, place=f"second opinion: {place.place}")
+            for place in _in_index(second, video_id)
         ]
     if state is not None:
         places += [
@@ -75,6 +73,22 @@ def erasure_receipt(
     if backups is not None and backups.is_dir():
         places.append(Place("backups", "backups with it", _in_backups(backups, video_id)))
     return Receipt(video_id, now(), not any(one.found for one in places), places, _KEPT)
+
+
+def _in_index(index: LocalIndex, video_id: str) -> list[Place]:
+    with index.changing:
+        unpurged = video_id in index.videos.unpurged()
+        return [
+            Place("catalogue", "rows", int(index.videos.get(video_id) is not None)),
+            # The shard's graph and its delta.
+            Place("shard", "segments", len(index.vectors_of(video_id).refs)),
+            Place("mirror", "segments", len(index.segments_of(video_id))),
+            # A snapshot is written again before a deletion counts as finished.
+            Place("snapshots", "deletions that are not in them yet", int(unpurged)),
+            Place("staging", "incomplete versions", len(index.staging.staged_versions(video_id))),
+            Place("thumbnails", "files of small pictures", index.thumbnails.count(video_id)),
+            Place("uploads", "uploaded files", index.uploads.count(video_id)),
+        ]
 
 
 _KEPT = {

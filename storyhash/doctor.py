@@ -24,7 +24,8 @@ from embedder.self_check import check_golden
 from searcher.opening import stored_manifest
 from searcher.storage.data_dir import read_manifest
 from storyhash.profiles import build_stage, build_visual
-from storyhash.wiring import open_catalogue, profile_in_force
+from storyhash.second_index import behind, require_second, second_settings
+from storyhash.wiring import check_second_profile, open_catalogue, profile_in_force
 
 _PACKAGES = (
     "numpy",
@@ -128,6 +129,26 @@ def _index(settings: Settings) -> tuple[str, int]:
     return "; ".join([summary, *notices]), 1 if notices else 0
 
 
+def _second_opinion(settings: Settings) -> tuple[str, int]:
+    own = second_settings(settings)
+    if own is None:
+        return "none: one profile decides", 0
+    check_second_profile(settings)
+    require_second(own)
+    stage = build_stage(profile_in_force(own), own)
+    golden = check_golden(stage.visual)
+    with (
+        open_catalogue(settings, writer=False) as first,
+        open_catalogue(own, writer=False) as second,
+    ):
+        notices = [*second.notices, *filter(None, [behind(first, second)])]
+        if second.manifest.model_id != stage.model_id:
+            notices.append(f"it was made with another model than {stage.model_id}")
+        summary = f"{second.manifest.model_id}, {second.stats.live} vectors"
+    words = [summary, *([] if golden.ok else [golden.message]), *notices]
+    return "; ".join(words), 0 if golden.ok and not notices else 1
+
+
 _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
     "machine": _machine,
     "packages": _packages,
@@ -139,4 +160,5 @@ _CHECKS: dict[str, Callable[[Settings], tuple[str, int]]] = {
     "data folder": _data_folder,
     "disk": _space,
     "index": _index,
+    "second opinion": _second_opinion,
 }

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from common.errors import ModelMismatchError
-from common.settings import Settings
+from common.errors import ModelMismatchError, UsageError
+from common.settings import MatchingSettings, Settings
 from common.work_in_progress import WorkInProgress
 from embedder.query.embedder import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
 from ingest.query_decoder import QueryDecoder
+from searcher.api.protocols import SecondIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.opening import open_reader, open_writer, stored_manifest
@@ -21,9 +24,19 @@ from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from storyhash.pipeline.thumbnails import Thumbnails
 from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
-from storyhash.query.local import LocalQueries
+from storyhash.query.local import LocalQueries, SecondOpinion
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
+from storyhash.second_index import (
+    behind,
+    covered_by,
+    require_second,
+    second_settings,
+)
+
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import.
+    from searcher.curation.apply_rules import CurationRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +67,23 @@ class QueryServices:
     queries: LocalQueries
     matcher: Matcher
     transforms: TransformFinder
+    second: SecondIndex | None = None
 
     def compare(self, query: Pictures | None, report: MatchReport) -> MatchReport:
         """The report after the query's pictures were compared with those of its matches."""
-        return self.transforms.add_to(
-            report, query, self.index.videos.uri_of, self.matcher.policies
-        )
+        return self._compared(self.matcher, query, report)
+
+    def second_opinion(self, rules: CurationRules) -> SecondOpinion | None:
+        """What is asked where no copy is found; None if there is no second index."""
+        if self.second is None:
+            return None
+        second = replace(self.second, matcher=rules.matcher(self.second.matcher))
+        return SecondOpinion(second, partial(self._compared, second.matcher))
+
+    def _compared(
+        self, matcher: Matcher, query: Pictures | None, report: MatchReport
+    ) -> MatchReport:
+        return self.transforms.add_to(report, query, self.index.videos.uri_of, matcher.policies)
 
 
 @contextmanager
@@ -84,6 +108,7 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
     decoded at the same time (default: the setting)."""
     if stored_manifest(settings) is None:
         require_manifest(settings.data_dir)
+    check_second_profile(settings)
     stage = build_stage(profile_in_force(settings), settings)
     with (
         open_reader(settings.data_dir, _manifest(stage, settings), settings) as index,
@@ -92,9 +117,73 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
     ):
         check_banks(index, settings.matching)
         matcher = matcher_over(index, stage.visual.name, settings.matching)
-        queries = LocalQueries(decoder, QueryEmbedder(stage), reader)
         transforms = TransformFinder(reader, settings.matching.transform_seconds)
-        yield QueryServices(index, queries, matcher, transforms)
+        with _second_for_queries(settings, index) as (second, embedder):
+            queries = LocalQueries(decoder, QueryEmbedder(stage), reader, embedder)
+            yield QueryServices(index, queries, matcher, transforms, second)
+
+
+@contextmanager
+def _second_for_queries(
+    settings: Settings, first: LocalIndex
+) -> Iterator[tuple[SecondIndex | None, QueryEmbedder | None]]:
+    """The second index, open for matching, and its embedder; None twice if it is not asked."""
+    own = second_settings(settings) if settings.second_opinion.enabled else None
+    if own is None:
+        yield None, None
+        return
+    require_second(own)
+    stage = build_stage(profile_in_force(own), own)
+    with open_reader(own.data_dir, _manifest(stage, own), own) as index:
+        first.notices += [f"second opinion: {notice}" for notice in index.notices]
+        if notice := behind(first, index):
+            first.notices.append(notice)
+        yield second_over(first, index, stage, own.matching), QueryEmbedder(stage)
+
+
+def second_over(
+    first: LocalIndex, second: LocalIndex, stage: EmbedderStage, settings: MatchingSettings
+) -> SecondIndex:
+    """The second index of a first one, with its matcher."""
+    matcher = matcher_over(second, stage.visual.name, settings)
+    return SecondIndex(second, matcher, covered_by(first.videos, second.videos))
+
+
+def check_second_profile(settings: Settings) -> None:
+    """Raises UsageError if both indexes have, or would have, the same profile."""
+    own = second_settings(settings)
+    if own is None:
+        return
+    profile = profile_in_force(settings).name
+    if profile == profile_in_force(own).name:
+        raise UsageError(
+            f"the second opinion needs another profile than {profile}; `storyhash models list` shows them"
+        )
+
+
+@contextmanager
+def open_second_for_indexing(
+    settings: Settings, *, answering: bool = False
+) -> Iterator[IndexServices | None]:
+    """The second index of a data folder, open for changes, or created; None if there is none and the
+    settings want none. answering: for queries too."""
+    own = second_settings(settings)
+    if own is None:
+        yield None
+        return
+    with open_for_indexing(own, answering=answering) as services:
+        yield services
+
+
+@contextmanager
+def open_second_catalogue(settings: Settings) -> Iterator[LocalIndex | None]:
+    """The catalogue of the second index of a data folder, open for changes; None if there is none."""
+    own = second_settings(settings)
+    if own is None or stored_manifest(own) is None:
+        yield None
+        return
+    with open_catalogue(own, writer=True) as index:
+        yield index
 
 
 @contextmanager

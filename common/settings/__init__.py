@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from common.settings.matching import MatchingSettings, PolicySettings
     from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
     from common.settings.searcher import QdrantSettings, SearcherSettings
+    from common.settings.second_opinion import SecondOpinionSettings
     from common.settings.service import ServiceSettings
     from common.settings.state import StateSettings
     from common.settings.thumbnails import ThumbnailSettings
@@ -36,6 +37,7 @@ __all__ = [
     "QdrantSettings",
     "Sam2Settings",
     "SearcherSettings",
+    "SecondOpinionSettings",
     "ServiceSettings",
     "Settings",
     "SscdSettings",
@@ -59,6 +61,7 @@ _MODULES = {
     "matching": ("MatchingSettings", "PolicySettings"),
     "models": ("ClipSettings", "DeviceSettings", "Sam2Settings", "SscdSettings"),
     "searcher": ("QdrantSettings", "SearcherSettings"),
+    "second_opinion": ("SecondOpinionSettings",),
     "service": ("ServiceSettings",),
     "state": ("StateSettings",),
     "thumbnails": ("ThumbnailSettings",),

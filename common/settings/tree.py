@@ -14,6 +14,7 @@ from common.settings.kafka import KafkaSettings
 from common.settings.matching import MatchingSettings
 from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
 from common.settings.searcher import QdrantSettings, SearcherSettings
+from common.settings.second_opinion import SecondOpinionSettings
 from common.settings.service import ServiceSettings
 from common.settings.state import StateSettings
 from common.settings.thumbnails import ThumbnailSettings
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     device: DeviceSettings = DeviceSettings()
     searcher: SearcherSettings = SearcherSettings()
     matching: MatchingSettings = MatchingSettings()
+    second_opinion: SecondOpinionSettings = SecondOpinionSettings()
     qdrant: QdrantSettings = QdrantSettings()
     kafka: KafkaSettings = KafkaSettings()
     service: ServiceSettings = ServiceSettings()

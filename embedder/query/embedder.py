@@ -117,6 +117,11 @@ class QueryEmbedder:
         return self._stage.model_id
 
     @property
+    def tracker(self) -> str:
+        """Fingerprint of the tracker, on which alone the action features depend."""
+        return self._stage.motion.tracker.fingerprint
+
+    @property
     def pooling(self) -> Pooling:
         """How frames become windows."""
         return self._stage.visual.pooling

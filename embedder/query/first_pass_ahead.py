@@ -29,9 +29,12 @@ class FirstPassAhead:
     `finish` and `close` are called from one thread.
     """
 
-    def __init__(self, embedder: QueryEmbedder) -> None:
+    def __init__(
+        self, embedder: QueryEmbedder, actions: dict[float, Float32Array] | None = None
+    ) -> None:
+        """actions: those that are known already."""
         self._embedder = embedder
-        self.actions: dict[float, Float32Array] = {}
+        self.actions: dict[float, Float32Array] = {} if actions is None else actions
         """See `QueryEmbedder.each`."""
         self._changed = threading.Condition()
         self._waiting: deque[Segment] = deque()

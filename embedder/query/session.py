@@ -65,6 +65,13 @@ class QuerySession(Closeable):
             raise
         return cls(embedder, name, video, ahead)
 
+    def seen_by(self, embedder: QueryEmbedder) -> QuerySession:
+        """The same decoded query for another embedder. It is valid until this session is closed, and is
+        not closed itself."""
+        same_tracks = embedder.tracker == self._embedder.tracker
+        ahead = FirstPassAhead(embedder, self._actions if same_tracks else None)
+        return QuerySession(embedder, self.name, self._video, ahead)
+
     @property
     def segments(self) -> SegmentSpool:
         """Its clips, until it is closed."""

@@ -11,9 +11,9 @@ the method ends. No table above contains them. The decisions use the calibration
 fitted without them."""
 
 SECOND_OPINION = """The queries that both profiles have. In the last rows, `offline` is asked where
-`sscd-motion` decides that no video is a copy, and its matches are added. StoryHash does not do this
-itself. You can: index the videos with each profile into a folder of its own, and match against the
-second folder where the first one gives no copy. It costs the time and the memory of both."""
+`sscd-motion` decides that no video is a copy, and its matches are added. StoryHash does this itself if
+the videos are indexed with `--second-opinion offline` ([how](usage.md#ask-a-second-profile),
+[what it costs](operations.md#a-second-opinion))."""
 
 SPEED = """## Speed
 

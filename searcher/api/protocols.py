@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.errors import ModelMismatchError
 from common.types import TakePass
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
+from searcher.matching.second_opinion import Covers
 from searcher.transform.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True)
+class SecondIndex:
+    """The index of another profile over the same videos, and its matcher."""
+
+    index: LocalIndex
+    matcher: Matcher
+    covers: Covers
+
+    @property
+    def model_id(self) -> str:
+        return self.index.manifest.model_id
+
+
+@dataclass(frozen=True, slots=True)
 class ServingIndex:
-    """The index and the matcher that answer now. notices: sent with answers."""
+    """The index and the matcher that answer now. second: asked where they find no copy."""
 
     generation: str
     index: LocalIndex
     matcher: Matcher
+    second: SecondIndex | None = None
 
     @property
     def model_id(self) -> str:
@@ -40,12 +57,19 @@ class Catalogue(Protocol):
         ...
 
 
+def _no_other_model(model_id: str) -> TakePass:
+    raise ModelMismatchError(f"the query cannot be embedded with {model_id} too")
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedQuery:
-    """A query that can be embedded. pictures: None where only its source can give them."""
+    """A query that can be embedded. pictures: None where only its source can give them. for_model: the
+    passes of the same query for the model of the second opinion, by its id; raises ModelMismatchError for
+    another model."""
 
     take_pass: TakePass
     pictures: Pictures | None = None
+    for_model: Callable[[str], TakePass] = _no_other_model
 
 
 class EmbedQuery(Protocol):

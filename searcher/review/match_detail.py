@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ def match_detail(
 ) -> dict[str, Any]:
     """The detail of one match. query: as in the report, with the identity. items: the report's matches
     with this reference, best first. best_non_match: an item of another reference. negatives: of the
-    query. acts: what decides on the action (see `acts_of`)."""
+    query. acts: what decides on the action (see `acts_of`). policy, model_id: thresholds and model that
+    the evidence does not tell; a second opinion has its own."""
     ranges = [_range(item) for item in items[:MAX_RANGES]]
     best = max(items, key=lambda item: item["probability"])
     matched = covered_seconds(
@@ -85,14 +86,14 @@ def match_detail(
         "query": dict(query),
         "ref_video_id": best["video_id"],
         "ref_uri": best["uri"],
-        "model_id": model_id,
+        "model_id": best["evidence"].get("model_id", model_id),
         "found_decision": decision,
         "probability": best["probability"],
         "score": best["score"],
         "view": best["view"],
         "matched_seconds": round(matched, 3),
         "coverage": round(min(1.0, matched / seconds), 4) if seconds else 0.0,
-        "rule": _rule(best["probability"], decision, policy),
+        "rule": _rule(best["probability"], decision, _policy_of(best["evidence"], policy)),
         "ranges": ranges,
         "best_non_match": None if best_non_match is None else _non_match(best_non_match),
         "negatives": negatives_to_json(negatives),
@@ -136,6 +137,12 @@ def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ru
             for one in match.detail.get("negatives", ())
         ],
     )
+
+
+def _policy_of(evidence: Mapping[str, Any], policy: Policy) -> Policy:
+    """The policy with the thresholds that decided on a match."""
+    names = ("copy_probability", "review_probability")
+    return replace(policy, **{name: evidence[name] for name in names if name in evidence})
 
 
 def _rule(probability: float, decision: str, policy: Policy) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.types import PassName, QueryEmbedding, TakePass
-from searcher.api.protocols import EmbedQuery, ServingIndex
+from searcher.api.protocols import EmbedQuery, SecondIndex, ServingIndex
 from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import CurationRules
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
+from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.report.match_report import MatchReport
+from searcher.matching.second_opinion import with_second_opinion
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
@@ -82,14 +84,22 @@ class MatchQueries:
         if task.video_id is not None:
             video = visible_video(answering.index.videos, task.video_id, caller)
             identity = QueryIdentity.of_video(video)
-            report = answering.matcher.match_video(
-                video,
-                only.banks,
-                without=only.exclude_videos,
-                without_banks=only.exclude_banks,
-                cancellation=cancellation,
-            )
-            report = self._compared(answering, video.uri, None, cancellation, report)
+
+            def of_video(matcher: Matcher) -> MatchReport:
+                report = matcher.match_video(
+                    video,
+                    only.banks,
+                    without=only.exclude_videos,
+                    without_banks=only.exclude_banks,
+                    cancellation=cancellation,
+                )
+                return self._compared(uri_of, video.uri, None, cancellation, matcher, report)
+
+            def ask_about_video(second: SecondIndex) -> MatchReport | None:
+                known = second.covers(video.video_id, video.bank)
+                return of_video(second.matcher) if known else None
+
+            report = _with_second(of_video(answering.matcher), ask_about_video, answering, rules)
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
@@ -97,18 +107,29 @@ class MatchQueries:
             else:
                 identity = QueryIdentity.of_uri(task.uri or "")
             with self._embed(source, task.name, answering.model_id, cancellation) as query:
+
+                def of_query(matcher: Matcher, take_pass: TakePass) -> MatchReport:
+                    return match_cascade(
+                        matcher,
+                        take_pass,
+                        only=only,
+                        decided=rules.has_copy,
+                        thorough=task.thorough,
+                        compare=partial(
+                            self._compared,
+                            *(uri_of, str(source), query.pictures, cancellation, matcher),
+                        ),
+                        cancellation=cancellation,
+                    )
+
+                def ask_about_query(second: SecondIndex) -> MatchReport:
+                    return of_query(second.matcher, query.for_model(second.model_id))
+
                 take_pass = self._counted(query.take_pass, caller)
-                report = match_cascade(
-                    answering.matcher,
-                    take_pass if on_piece is None else _reported(take_pass, on_piece),
-                    only=only,
-                    decided=rules.has_copy,
-                    thorough=task.thorough,
-                    compare=partial(
-                        self._compared, answering, str(source), query.pictures, cancellation
-                    ),
-                    cancellation=cancellation,
-                )
+                if on_piece is not None:
+                    take_pass = _reported(take_pass, on_piece)
+                report = of_query(answering.matcher, take_pass)
+                report = _with_second(report, ask_about_query, answering, rules)
         if self._reviews is None:
             answer = report_to_json(report, uri_of)
         else:
@@ -136,23 +157,35 @@ class MatchQueries:
 
     def _compared(
         self,
-        answering: ServingIndex,
+        uri_of: Callable[[str], str],
         uri: str,
         pictures: Pictures | None,
         cancellation: Cancellation,
+        matcher: Matcher,
         report: MatchReport,
     ) -> MatchReport:
         """The report after the pictures of its matches were compared. pictures: of the query; None: those
-        of its file."""
+        of its file. matcher: the one that made the report."""
         if self._transforms is None:
             return report
-        return self._transforms.add_to(
-            report,
-            pictures or self._transforms.of_uri(uri),
-            answering.index.videos.uri_of,
-            answering.matcher.policies,
-            cancellation,
-        )
+        pictures = pictures or self._transforms.of_uri(uri)
+        return self._transforms.add_to(report, pictures, uri_of, matcher.policies, cancellation)
+
+
+def _with_second(
+    report: MatchReport,
+    ask: Callable[[SecondIndex], MatchReport | None],
+    answering: ServingIndex,
+    rules: CurationRules,
+) -> MatchReport:
+    """The report with the second opinion, if there is one and it is needed. ask: makes its report."""
+    second = answering.second
+    if second is None:
+        return report
+    second = replace(second, matcher=rules.matcher(second.matcher))
+    return with_second_opinion(
+        report, partial(ask, second), decided=rules.has_copy, covers=second.covers
+    )
 
 
 def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:

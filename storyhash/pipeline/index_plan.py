@@ -10,13 +10,13 @@ from common.types import CatalogEntry
 from common.uris import public_uri
 from ingest.catalogue import CatalogueItem, Listing, RejectedVideo
 from ingest.fingerprint import same_source, with_content
-from ingest.sending_plan import WORTH_A_RETRY
+from ingest.sending_plan import WORTH_A_RETRY as LISTED
 from searcher.storage.video import Description, Video
 from searcher.storage.video_store import VideoStore
 from storyhash.pipeline.naming import NamedVideo, named
 
 # The next version may fix an internal error.
-_WORTH_A_RETRY = WORTH_A_RETRY | {"internal"}
+WORTH_A_RETRY = LISTED | {"internal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +149,22 @@ def plan_work(listing: Listing, videos: VideoStore) -> IndexPlan:
 def _add(
     plan: IndexPlan, item: CatalogueItem, named_video: NamedVideo, outcome: PlannedVideo
 ) -> None:
+    add_to_plan(plan, outcome)
+    if isinstance(outcome, WorkItem) and named_video.taken_by:
+        plan.renamed.append(
+            RenamedVideo(
+                outcome.entry.video_id,
+                outcome.entry.uri,
+                item.entry.video_id,
+                named_video.taken_by,
+            )
+        )
+
+
+def add_to_plan(plan: IndexPlan, outcome: PlannedVideo) -> None:
+    """Add what must be done for one video; its row if nothing must be done."""
     if isinstance(outcome, WorkItem):
         plan.work.append(outcome)
-        if named_video.taken_by:
-            plan.renamed.append(
-                RenamedVideo(
-                    outcome.entry.video_id,
-                    outcome.entry.uri,
-                    item.entry.video_id,
-                    named_video.taken_by,
-                )
-            )
     elif isinstance(outcome, MovedVideo):
         plan.moved.append(outcome)
     elif isinstance(outcome, Relabelled):
@@ -204,7 +209,7 @@ def _is_settled(entry: CatalogEntry, row: Video, named_video: NamedVideo) -> boo
     # A video that failed at its old path is tried again at the new one.
     if named_video.is_moved and row.state != "ready":
         return False
-    return not (row.state == "failed" and row.error_code in _WORTH_A_RETRY)
+    return not (row.state == "failed" and row.error_code in WORTH_A_RETRY)
 
 
 def as_edited(entry: CatalogEntry, row: Video, videos: VideoStore) -> CatalogEntry:

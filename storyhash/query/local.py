@@ -16,21 +16,24 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import (
     CancelledError,
     CorruptIndexError,
+    ModelMismatchError,
     StoryHashError,
     UsageError,
     VideoError,
 )
 from common.tracing import step
+from common.types import TakePass
 from common.uris import is_remote
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.session import QuerySession
 from ingest.catalogue import check_argument, list_catalog
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
-from searcher.api.protocols import OpenedQuery
+from searcher.api.protocols import OpenedQuery, SecondIndex
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.cascade import has_copy, match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.second_opinion import with_second_opinion
 from searcher.transform.pictures import Pictures
 from storyhash.query.pictures import ClipPictures, PictureReader
 from storyhash.video_errors import SHARED, as_video_error
@@ -52,6 +55,15 @@ class QueryOutcome:
     uri: str
     report: MatchReport | None
     error: StoryHashError | None
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """The index of another profile, which is asked where the first one finds no copy. compare: see
+    `run_queries`."""
+
+    index: SecondIndex
+    compare: ComparePictures | None = None
 
 
 @dataclass(slots=True)
@@ -88,12 +100,18 @@ class LocalQueries:
     """Opens queries in this process: each is decoded once, in a child. Thread-safe."""
 
     def __init__(
-        self, decoder: QueryDecoder, embedder: QueryEmbedder, reader: PictureReader | None = None
+        self,
+        decoder: QueryDecoder,
+        embedder: QueryEmbedder,
+        reader: PictureReader | None = None,
+        second: QueryEmbedder | None = None,
     ) -> None:
-        """reader: of the pictures of queries; None if nobody asks for them."""
+        """reader: of the pictures of queries; None if nobody asks for them. second: of the second
+        opinion; None if there is none."""
         self._decoder = decoder
         self._embedder = embedder
         self._reader = reader
+        self._second = second
 
     @property
     def decoders(self) -> int:
@@ -119,7 +137,17 @@ class LocalQueries:
         """As `open`, in the form in which the API takes queries."""
         with self.open(source, name, cancellation) as session:
             take_pass = partial(session.pieces, cancellation=cancellation)
-            yield OpenedQuery(take_pass, self.pictures_of(session))
+            for_model = partial(self.for_model, session, cancellation=cancellation)
+            yield OpenedQuery(take_pass, self.pictures_of(session), for_model)
+
+    def for_model(
+        self, session: QuerySession, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
+    ) -> TakePass:
+        """The passes of an open query for the model of the second opinion. Raises ModelMismatchError for
+        any other model."""
+        if self._second is None or self._second.model_id != model_id:
+            raise ModelMismatchError(f"no embedder of {model_id} is open in this process")
+        return partial(session.seen_by(self._second).pieces, cancellation=cancellation)
 
     def pictures_of(self, session: QuerySession) -> ClipPictures | None:
         """The pictures of an open query, from its clips; None without a reader."""
@@ -135,26 +163,47 @@ def run_queries(
     decided: Callable[[MatchReport], bool] = has_copy,
     thorough: bool = False,
     compare: ComparePictures | None = None,
+    second: SecondOpinion | None = None,
 ) -> Iterator[QueryOutcome]:
     """Match every video; yields outcomes in the given order, each as soon as possible. An error of one
     video is its outcome. only, decided: see match_cascade. compare: compares the pictures of matches;
-    None compares none.
+    None compares none. second: asked where no copy is found.
 
     Raises errors that concern all videos: DependencyError and its subclasses, UsageError, for example for
     another model, CorruptIndexError.
     """
+
+    def report_of(
+        session: QuerySession,
+        take_pass: TakePass,
+        matcher: Matcher,
+        compare: ComparePictures | None,
+    ) -> MatchReport:
+        return match_cascade(
+            matcher,
+            take_pass,
+            only=only,
+            decided=decided,
+            thorough=thorough,
+            compare=partial(compare, queries.pictures_of(session)) if compare else None,
+        )
+
+    def ask(other: SecondOpinion, session: QuerySession) -> MatchReport:
+        take_pass = queries.for_model(session, other.index.model_id)
+        return report_of(session, take_pass, other.index.matcher, other.compare)
+
     with _OpenedAhead(queries, uris) as opened:
         for uri, future in opened:
             try:
                 with future.result() as session:
-                    report = match_cascade(
-                        matcher,
-                        session.pieces,
-                        only=only,
-                        decided=decided,
-                        thorough=thorough,
-                        compare=partial(compare, queries.pictures_of(session)) if compare else None,
-                    )
+                    report = report_of(session, session.pieces, matcher, compare)
+                    if second is not None:
+                        report = with_second_opinion(
+                            report,
+                            partial(ask, second, session),
+                            decided=decided,
+                            covers=second.index.covers,
+                        )
             except _OF_ALL:
                 raise
             except Exception as error:

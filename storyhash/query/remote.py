@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from common.errors import (
     UsageError,
 )
 from common.messaging.wire import QueryReader
-from common.types import PassName, QueryEmbedding
+from common.types import PassName, QueryEmbedding, TakePass
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
 from searcher.api.protocols import OpenedQuery
@@ -66,16 +66,20 @@ class RemoteQueries:
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[OpenedQuery]:
-        """Open a file or URL as a query of this model, with a name. The first pass sends it.
+        """Open a file or URL as a query of this model, with a name. The first pass sends it; the first
+        pass for another model sends it again, to an embedder of that model.
 
         A pass raises VideoError if it cannot be used, EmbedderUnavailableError if no embedder of the
         model answers, CancelledError.
         """
-        query = _RemoteQuery(self._embedders, source, name, model_id, cancellation)
-        try:
-            yield OpenedQuery(query.pieces)
-        finally:
-            query.close()
+        with ExitStack() as opened:
+
+            def for_model(model_id: str) -> TakePass:
+                query = _RemoteQuery(self._embedders, source, name, model_id, cancellation)
+                opened.callback(query.close)
+                return query.pieces
+
+            yield OpenedQuery(for_model(model_id), for_model=for_model)
 
 
 @dataclass(frozen=True, slots=True)

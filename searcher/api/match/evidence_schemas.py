@@ -59,6 +59,10 @@ class _Terms(Schema):
     verification: Verification | None = Field(
         None, description="Absent if the pictures were not compared."
     )
+    model_id: str | None = Field(
+        None,
+        description="Model that found the match: that of the answer, or that of the second opinion.",
+    )
     calibration: str = Field(description="Version of the calibration in force.")
     copy_probability: float
     review_probability: float
@@ -94,6 +98,7 @@ EXAMPLE: dict[str, Any] = {
             "similarity": 0.9362,
         }
     ],
+    "model_id": "sscd-motion-5171b065d83b",
     "calibration": "sscd-20261125-6806fa3b",
     "copy_probability": 0.75,
     "review_probability": 0.1,

@@ -35,8 +35,10 @@ def erasure_router(
         """The erasure receipt: look for a video in the catalogue, the index, the mirror, the snapshots,
         the state database and the backups. It is `erased` if nothing is found; soon after a deletion, the
         snapshots may still be waiting."""
-        index = catalogue.current().index
+        answering = catalogue.current()
+        second = None if answering.second is None else answering.second.index
         known = None if state is None else state()
-        return json_response(erasure_receipt(index, video_id, known, backups).to_json())
+        receipt = erasure_receipt(answering.index, video_id, known, backups, second)
+        return json_response(receipt.to_json())
 
     return router

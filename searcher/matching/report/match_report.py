@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from common.types import Match
 from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
@@ -11,6 +12,9 @@ from searcher.matching.scoring.policy import Decision, Policies, strongest
 
 # Maximum number of videos without a match that a report lists.
 MAX_LISTED_CANDIDATES = 5
+
+Judged: TypeAlias = tuple[Match, Decision]
+"""A run and the decision on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class MatchReport:
         return tuple(best.values())[:MAX_LISTED_CANDIDATES]
 
     @property
-    def judged(self) -> list[tuple[Match, Decision]]:
+    def judged(self) -> list[Judged]:
         """The matches and the rest, best first, each with its decision."""
-        both = [*zip(self.matches, self.decisions, strict=True)]
+        both: list[Judged] = [*zip(self.matches, self.decisions, strict=True)]
         both += [(run, "no_match") for run in self.rest]
         return sorted(both, key=lambda pair: _order(pair[0]))
 
@@ -59,8 +63,12 @@ class MatchReport:
             name: iter(policies.of(some[0].bank).decide(some, self.duration_seconds))
             for name, some in of_video.items()
         }
-        judged = [(run, next(decisions[run.video_id])) for run in runs]
-        nearest = list(of_video)[:LISTED_CANDIDATES]
+        return self.with_judged([(run, next(decisions[run.video_id])) for run in runs])
+
+    def with_judged(self, judged: Sequence[Judged]) -> MatchReport:
+        """The same report over these runs, which are divided by their decisions."""
+        judged = sorted(judged, key=lambda pair: _order(pair[0]))
+        nearest = list(dict.fromkeys(run.video_id for run, _ in judged))[:LISTED_CANDIDATES]
         found = [(run, decision) for run, decision in judged if decision != "no_match"]
         rest = [run for run, decision in judged if decision == "no_match"]
         return replace(

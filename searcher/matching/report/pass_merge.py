@@ -1,18 +1,20 @@
-"""Merges the reports of two passes: a second pass adds to what the first one found, and takes nothing
-away.
+"""Merges the reports of two passes or of two profiles: the second one adds to what the first one found,
+and takes nothing away.
 
 The second pass sees the query through more views. It may match a video less surely than the first one,
 for example through a part of the picture, or in a shorter range. So of each video the better pass is
-kept. Where both tell the same line (one offset, one tempo), their ranges are joined.
+kept. Where both tell the same line (one offset, one tempo), their ranges are joined. Two profiles have
+thresholds of their own, so the decisions of each are kept, and of each video the stronger one counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from common.types import Match
-from searcher.matching.report.match_report import MatchReport
-from searcher.matching.scoring.policy import Decision, Policies
+from searcher.matching.report.match_report import Judged, MatchReport
+from searcher.matching.scoring.policy import Decision, Policies, is_stronger, strongest
 
 # Two matches are on one line if their reference times differ by at most this much where they overlap, and
 # their tempi by less than a step of those that are tried.
@@ -22,20 +24,39 @@ _LEAST_PROBABILITY = 0.01
 # Two matches of a video may share this much of the query, and at most half of the shorter one.
 _SHARED_SECONDS = 1.0
 
-_Judged = list[tuple[Match, Decision]]
+_Judged = list[Judged]
 
 
 def merge_passes(first: MatchReport, second: MatchReport, policies: Policies) -> MatchReport:
     """The report of the second pass, with each match of the first one that is better. policies: decide
     again."""
-    before, after = _by_video(first), _by_video(second)
-    runs: list[Match] = []
-    for video_id in dict.fromkeys([*after, *before]):
-        runs += _of_video(
-            before.get(video_id, []), after.get(video_id, []), second.duration_seconds
-        )
-    merged = second.with_matches(runs, policies)
+    runs = _merged(first, second, _replaces)
+    merged = second.with_matches([run for run, _ in runs], policies)
     return replace(merged, truncated=second.truncated or first.truncated)
+
+
+def merge_profiles(first: MatchReport, second: MatchReport) -> MatchReport:
+    """The report of the first profile, with each match of the second one that is new or better. Each run
+    keeps the decision of its own profile."""
+    merged = first.with_judged(_merged(first, second, _overrules))
+    return replace(merged, truncated=first.truncated or second.truncated)
+
+
+def _merged(
+    first: MatchReport, second: MatchReport, replaces: Callable[[_Judged, _Judged], bool]
+) -> _Judged:
+    """replaces: whether the second runs of a video are better than the first ones."""
+    before, after = _by_video(first), _by_video(second)
+    runs: _Judged = []
+    for video_id in dict.fromkeys([*after, *before]):
+        old, new = before.get(video_id, []), after.get(video_id, [])
+        if not old or not new:
+            runs += old or new
+        elif replaces(new, old):
+            runs += _of_video(new, old, second.duration_seconds)
+        else:
+            runs += _of_video(old, new, second.duration_seconds)
+    return runs
 
 
 def _by_video(report: MatchReport) -> dict[str, _Judged]:
@@ -45,19 +66,28 @@ def _by_video(report: MatchReport) -> dict[str, _Judged]:
     return found
 
 
-def _of_video(first: _Judged, second: _Judged, query_seconds: float) -> list[Match]:
-    """The matches of one video, from both passes; best first, at least one of the two has some."""
-    if not first or not second:
-        return [match for match, _ in first or second]
-    better, other = (second, first) if _replaces(second, first) else (first, second)
-    kept = [match for match, _ in better]
+def _of_video(better: _Judged, other: _Judged, query_seconds: float) -> _Judged:
+    """The runs of one video: the better ones, and of the others what they lack; best first."""
+    kept = list(better)
     for match, decision in other:
-        same = [number for number, one in enumerate(kept) if on_one_line(one, match)]
+        same = [number for number, (one, _) in enumerate(kept) if on_one_line(one, match)]
         if same and match.probability >= _LEAST_PROBABILITY:
-            kept[same[0]] = joined(kept[same[0]], match, query_seconds)
-        elif decision != "no_match" and not any(_overlap(one, match) for one in kept):
-            kept.append(match)
+            one, its_decision = kept[same[0]]
+            kept[same[0]] = joined(one, match, query_seconds), its_decision
+        elif decision != "no_match" and not any(_overlap(one, match) for one, _ in kept):
+            kept.append((match, decision))
     return kept
+
+
+def _overrules(second: _Judged, first: _Judged) -> bool:
+    """Whether the runs of a second profile replace those of the first one: their decision is stronger, or
+    it is the same and they are better."""
+    new, old = _decision(second), _decision(first)
+    return is_stronger(new, old) or (new == old and _replaces(second, first))
+
+
+def _decision(judged: _Judged) -> Decision:
+    return strongest(decision for _, decision in judged)
 
 
 def _replaces(second: _Judged, first: _Judged) -> bool:

@@ -253,6 +253,7 @@ class ReportBuilder:
                 }
                 for pair in run_match.pairs
             ],
+            "model_id": self._config.model_id,
             "calibration": calibration.version,
             "copy_probability": policy.copy_probability,
             "review_probability": policy.review_probability,

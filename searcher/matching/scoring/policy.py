@@ -136,3 +136,8 @@ def covered_seconds(intervals: Iterable[tuple[float, float]]) -> float:
 def strongest(decisions: Iterable[Decision]) -> Decision:
     """The strongest decision; no_match if there are none."""
     return max(decisions, key=_STRENGTH.__getitem__, default="no_match")
+
+
+def is_stronger(decision: Decision, other: Decision) -> bool:
+    """Whether a decision is stronger than another one."""
+    return _STRENGTH[decision] > _STRENGTH[other]

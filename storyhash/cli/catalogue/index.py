@@ -22,7 +22,9 @@ from storyhash.cli.shared.options import (
     JsonOption,
     PathsArgument,
     ProfileOption,
+    SecondOpinionOption,
     announce_data_folder,
+    with_second_profile,
 )
 from storyhash.cli.shared.progress import progress
 from storyhash.cli.shared.run_summary import show_counts, show_passed_over, show_videos, tick
@@ -32,8 +34,15 @@ from storyhash.pipeline.index_plan import IndexPlan, note_moves, plan_work
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
 from storyhash.pipeline.pruning import GoneVideos, gone_videos
 from storyhash.pipeline.relabelling import relabel
+from storyhash.pipeline.second_plan import bring_in_step, plan_second
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
-from storyhash.wiring import IndexServices, open_catalogue, open_for_indexing
+from storyhash.wiring import (
+    IndexServices,
+    check_second_profile,
+    open_catalogue,
+    open_for_indexing,
+    open_second_for_indexing,
+)
 
 _SNAPSHOT_SECONDS = 120.0
 
@@ -71,6 +80,7 @@ def index(
     exclude: ExcludeOption = None,
     prune: PruneOption = False,
     prune_folders: PruneFoldersOption = False,
+    second_opinion: SecondOpinionOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -80,12 +90,16 @@ def index(
     Exit code 1 when a video could not be indexed; the others are indexed.
     """
     listing = list_catalog(paths, bank, Exclusion(exclude or ()))
-    settings = load_settings(data_dir=data, profile=profile)
+    settings = with_second_profile(load_settings(data_dir=data, profile=profile), second_opinion)
     if dry_run:
         _show_plan(settings, listing, json=json, folders=prune_folders)
         return
+    check_second_profile(settings)
     announce_data_folder(settings)
-    with open_for_indexing(settings) as services:
+    with (
+        open_for_indexing(settings) as services,
+        open_second_for_indexing(settings) as second,
+    ):
         _announce(services)
         plan = plan_work(listing, services.index.videos)
         note_moves(plan.moved, services.index.videos)
@@ -97,12 +111,23 @@ def index(
         report = _run(services, plan)
         summary = _summary(services, plan, report, listing.passed_over)
         summary |= {"pruned": pruned.gone, "not_pruned": pruned.in_folders}
+        if second is not None:
+            summary["second_opinion"] = _index_second(services, second)
     if json:
         print_json(summary)
     else:
         _show(summary)
-    if summary["failed"]:
+    if summary["failed"] or summary.get("second_opinion", {}).get("failed"):
         raise typer.Exit(1)
+
+
+def _index_second(services: IndexServices, second: IndexServices) -> dict[str, Any]:
+    """Bring the second index in step with the first one."""
+    _announce(second)
+    plan = plan_second(services.index.videos, second.index.videos)
+    bring_in_step(plan, second.index)
+    report = _run(second, plan, "indexing for the second opinion")
+    return _counts(second, plan, report)
 
 
 def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVideos:
@@ -158,9 +183,9 @@ def _announce(services: IndexServices) -> None:
         err.print(services.announcement, markup=False)
 
 
-def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
+def _run(services: IndexServices, plan: IndexPlan, doing: str = "indexing") -> IndexReport:
     with progress() as bar:
-        task = bar.task("indexing", len(plan.work), [item.entry.video_id for item in plan.work])
+        task = bar.task(doing, len(plan.work), [item.entry.video_id for item in plan.work])
         snapshots = SnapshotTimer(services.index, _SNAPSHOT_SECONDS)
 
         def on_video(outcome: VideoOutcome) -> None:
@@ -189,9 +214,7 @@ def _run(services: IndexServices, plan: IndexPlan) -> IndexReport:
             services.index.save_snapshot()
 
 
-def _summary(
-    services: IndexServices, plan: IndexPlan, report: IndexReport, passed_over: SkippedFiles
-) -> dict[str, Any]:
+def _counts(services: IndexServices, plan: IndexPlan, report: IndexReport) -> dict[str, Any]:
     refused = [
         RejectedVideo(video.video_id, public_uri(video.uri), video.error_code, video.error_message)
         for video in plan.refused
@@ -203,6 +226,18 @@ def _summary(
         **report.to_json("indexed", [*refused, *plan.failed]),
         "unchanged": plan.unchanged,
         "removed": plan.removed,
+        "realtime_factor": round(report.realtime_factor, 2),
+        "stage_seconds": {
+            step: round(seconds, 3) for step, seconds in sorted(report.stage_seconds.items())
+        },
+    }
+
+
+def _summary(
+    services: IndexServices, plan: IndexPlan, report: IndexReport, passed_over: SkippedFiles
+) -> dict[str, Any]:
+    return {
+        **_counts(services, plan, report),
         "moved": [{"video_id": video.video_id, "uri": video.uri} for video in plan.moved],
         "relabelled": [
             {"video_id": video.before.video_id, "bank": video.item.entry.bank}
@@ -210,10 +245,6 @@ def _summary(
         ],
         "renamed": [asdict(video) for video in plan.renamed],
         "passed_over": passed_over.to_json(),
-        "realtime_factor": round(report.realtime_factor, 2),
-        "stage_seconds": {
-            step: round(seconds, 3) for step, seconds in sorted(report.stage_seconds.items())
-        },
     }
 
 
@@ -246,6 +277,10 @@ def _show(summary: dict[str, Any]) -> None:
             markup=False,
         )
     show_passed_over(summary["passed_over"])
+    if "second_opinion" in summary:
+        out.print(f"second opinion, profile {summary['second_opinion']['profile']}:")
+        show_counts(summary["second_opinion"], "indexed")
+        show_videos(summary["second_opinion"], "indexed")
     if summary["removed"]:
         out.print("indexed, but the file is gone (to remove a video: storyhash videos delete ID):")
         for video_id in summary["removed"]:

@@ -103,6 +103,7 @@ def _answers(
                 decided=rules.has_copy,
                 thorough=thorough,
                 compare=services.compare,
+                second=services.second_opinion(rules),
             )
         )
 
@@ -144,7 +145,8 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(
             f"    {match['decision']:8} {probability_text(match['probability']):>6}  {match['video_id']}"
             f"  {_span(match, 'query')} is {_span(match, 'ref')} of it{_doubt(match)}"
-            + _edit(match),
+            + _edit(match)
+            + _finder(match, answer),
             style=decision_style(match["decision"]),
             markup=False,
         )
@@ -158,6 +160,13 @@ def _edit(match: dict[str, Any]) -> str:
     if words:
         return "" if words == "unchanged" else f": {words}"
     return "" if view == "identity" else f", found through the view {view}"
+
+
+def _finder(match: dict[str, Any], answer: dict[str, Any]) -> str:
+    """Which model found the match, if it is not that of the answer. A searcher of an older version does
+    not say."""
+    model_id: str = match["evidence"].get("model_id", answer["model_id"])
+    return "" if model_id == answer["model_id"] else f", found by the second opinion ({model_id})"
 
 
 def _doubt(match: dict[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from common.errors import StoryHashError, UnknownVideoError, UsageError, VideoError
-from common.settings import load_settings
+from common.settings import Settings, load_settings
 from common.uris import public_uri
 from searcher.erasure import erasure_receipt
 from searcher.local_index import LocalIndex
@@ -25,7 +26,7 @@ from storyhash.cli.shared.options import (
 )
 from storyhash.cli.shared.progress import progress
 from storyhash.open_state import compact_state, forget_videos, open_state
-from storyhash.wiring import open_catalogue
+from storyhash.wiring import open_catalogue, open_second_catalogue
 
 app = typer.Typer(
     help="Add, list, show and delete indexed videos; prove deletions.", no_args_is_help=True
@@ -54,8 +55,10 @@ class _Local:
 
     def erasure(self, video_id: str) -> dict[str, Any]:
         settings = load_settings(data_dir=self._index.folder)
-        with open_state(settings) as state:
-            receipt = erasure_receipt(self._index, video_id, state, settings.service.backup_dir)
+        with open_state(settings) as state, open_second_catalogue(settings) as second:
+            receipt = erasure_receipt(
+                self._index, video_id, state, settings.service.backup_dir, second
+            )
         return receipt.to_json()
 
     def delete(self, video_id: str) -> None:
@@ -174,6 +177,9 @@ def delete_videos(
     Exit code 2 when a video is not indexed; the others are deleted.
     """
     deleted = []
+    if server is None:
+        # First: after a crash in between, the second index is only incomplete.
+        _delete_from_second(load_settings(data_dir=data), ids)
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:
         for video_id in ids:
             try:
@@ -237,11 +243,21 @@ def compact(data: DataOption = None, json: JsonOption = False) -> None:
     with open_catalogue(settings, writer=True) as index:
         index.compact()
         index.save_snapshot(keep=1)
+    with open_second_catalogue(settings) as second:
+        if second is not None:
+            second.compact()
+            second.save_snapshot(keep=1)
     compact_state(settings)
     if json:
         print_json({"compacted": str(settings.data_dir)})
     else:
         out.print(f"compacted {settings.data_dir}", markup=False)
+
+
+def _delete_from_second(settings: Settings, video_ids: Sequence[str]) -> None:
+    with open_second_catalogue(settings) as second:
+        if second is not None:
+            second.delete_videos(video_ids)
 
 
 def _unknown(video_id: str) -> UnknownVideoError:

@@ -33,6 +33,17 @@ ProfileOption = Annotated[
         help="Profile that makes the vectors: auto, or one of `storyhash models list`.",
     ),
 ]
+SecondOpinionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--second-opinion",
+        metavar="PROFILE",
+        autocompletion=profile_names,
+        help="Index the whole catalogue with this profile too, into the folder second-opinion of the "
+        "data folder. From then on `match` and `serve` ask it where the first profile finds no copy, and "
+        "`index` keeps both up to date [env: STORYHASH_SECOND_OPINION__PROFILE].",
+    ),
+]
 ServerOption = Annotated[
     str | None,
     typer.Option("--server", help="Address of a running service, to use instead of a data folder."),
@@ -63,3 +74,11 @@ def one_of(data: Path | None, server: str | None) -> None:
     """Refuse `--data` together with `--server`. Raises UsageError."""
     if data is not None and server is not None:
         raise UsageError("--data and --server: give only one of them")
+
+
+def with_second_profile(settings: Settings, profile: str | None) -> Settings:
+    """The settings with the profile that `--second-opinion` names, if it does."""
+    if profile is None:
+        return settings
+    second = settings.second_opinion.model_copy(update={"profile": profile})
+    return settings.model_copy(update={"second_opinion": second})

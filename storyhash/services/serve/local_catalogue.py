@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 
 @dataclass(frozen=True, slots=True)
 class OpenedWithQueue(Opened):
-    """Also what is indexed next."""
+    """Also what is indexed next. delete_from_second: deletes a video, by its id, from the index of the second
+    opinion; does nothing if there is none."""
 
     queue: IndexQueue
+    delete_from_second: Callable[[str], None] = lambda video_id: None
 
 
 class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
@@ -109,6 +111,7 @@ class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
     def delete_video(self, video_id: str) -> bool:
         opened = self.opened
         known = opened.queue.delete(video_id)
+        opened.delete_from_second(video_id)
         if known:
             self._metrics.videos_total.labels(STAGE, "deleted").inc()
         return known

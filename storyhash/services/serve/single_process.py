@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import DependencyError, StoryHashError, UsageError
@@ -24,7 +25,7 @@ from ingest.folder_watch import FolderWatch
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
-from searcher.api.protocols import ServingIndex
+from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.deletions import Deletion, Deletions
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
@@ -50,8 +51,15 @@ from storyhash.services.serve.index_queue import IndexQueue
 from storyhash.services.serve.index_worker import IndexWorker
 from storyhash.services.serve.indexed_videos import IndexedVideos
 from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
+from storyhash.services.serve.second_index_worker import SecondIndexWorker
 from storyhash.services.webhook_worker import WebhookWorker
-from storyhash.wiring import IndexServices, open_for_indexing
+from storyhash.wiring import (
+    IndexServices,
+    check_second_profile,
+    open_for_indexing,
+    open_second_for_indexing,
+    second_over,
+)
 
 _log = logging.getLogger("storyhash.serve")
 # Longer than any step: SAM 2 on a CPU needs most of a minute per segment.
@@ -75,6 +83,7 @@ def run_serve(
         return
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
+    check_second_profile(settings)
     metrics = Metrics.create("serve")
     metrics.watch_data_folder(settings.data_dir)
     health = Health(metrics, ("index",), _STUCK_SECONDS)
@@ -101,6 +110,7 @@ def run_serve(
         reader,
         HttpServer(app, settings.http, protected=True) as server,
         open_for_indexing(settings, answering=True) as services,
+        open_second_for_indexing(settings, answering=True) as second,
         opened_access(access, settings),
         closing(WorkInProgress.open(settings.data_dir, "delete")) as notes,
     ):
@@ -112,7 +122,8 @@ def run_serve(
         # Queries have decoders that indexing does not keep busy, and jobs have one of them.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK + 1) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
-            answering = ServingIndex("", services.index, matcher)
+            second_index = _second_index(services.index, second, settings)
+            answering = ServingIndex("", services.index, matcher, second_index)
             queue = IndexQueue(services.index)
             if len(queue):
                 _log.info("resuming %d pending videos", len(queue))
@@ -125,11 +136,22 @@ def run_serve(
             workers.append(JobWorker(jobs, JobRunner(jobs, match_queries, catalogue.current)))
             workers.append(CurationReader(lambda: access.state, metrics))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
-            queries = LocalQueries(decoder, QueryEmbedder(services.stage), reader)
+            follower = None if second is None else _second_worker(services.index, second)
+            if follower is not None:
+                workers.append(follower)
+            queries = LocalQueries(
+                *(decoder, QueryEmbedder(services.stage), reader),
+                None if second is None else QueryEmbedder(second.stage),
+            )
             observe_encoders(services.stage, metrics)
+            if second is not None:
+                observe_encoders(second.stage, metrics)
             watch_vectors(metrics, lambda: services.index)
             watch_pending(metrics, queue.waiting_seconds)
-            catalogue.open(OpenedWithQueue(answering, queries, queue))
+            opened = OpenedWithQueue(answering, queries, queue)
+            if follower is not None:
+                opened = replace(opened, delete_from_second=follower.delete)
+            catalogue.open(opened)
             health.met("index")
             keep_what_is_there()
             hand_over_soon()
@@ -139,10 +161,16 @@ def run_serve(
             watch.add(auditor, *workers)
             watch.tell("merge", lambda: services.index.merge_trouble)
             auditor.start()
-            housekeeping = _Housekeeping(services.index, settings.service, health)
+            housekeeping = [_Housekeeping(services.index, settings.service, health, "snapshot")]
+            if second is not None:
+                condition = "second-opinion snapshot"
+                housekeeping.append(
+                    _Housekeeping(second.index, settings.service, health, condition)
+                )
             try:
                 _run(workers, queue, housekeeping, server, stopping)
-                housekeeping.finish()
+                for one in housekeeping:
+                    one.finish()
             finally:
                 backups.close()
                 end_all([auditor])
@@ -151,7 +179,7 @@ def run_serve(
 def _run(
     workers: Sequence[Background],
     queue: IndexQueue,
-    housekeeping: _Housekeeping,
+    housekeeping: Sequence[_Housekeeping],
     server: HttpServer,
     stopping: threading.Event,
 ) -> None:
@@ -163,7 +191,8 @@ def _run(
         while not stopping.wait(_TICK_SECONDS) and all(worker.running for worker in workers):
             if not server.running:
                 raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
-            housekeeping.turn()
+            for one in housekeeping:
+                one.turn()
     finally:
         _log.info("stopping")
         for worker in workers:
@@ -179,11 +208,13 @@ def _run(
 
 
 class _Housekeeping:
-    """Saves snapshots periodically, and soon after deletions. If saving fails, the condition `snapshot`
-    says why."""
+    """Saves snapshots periodically, and soon after deletions. If saving fails, the condition says why."""
 
-    def __init__(self, index: LocalIndex, settings: ServiceSettings, health: Health) -> None:
+    def __init__(
+        self, index: LocalIndex, settings: ServiceSettings, health: Health, condition: str
+    ) -> None:
         self._index = index
+        self._condition = condition
         self._health = health
         self._snapshots = SnapshotTimer(index, settings.snapshot_seconds)
         self._retry_seconds = settings.max_retry_seconds
@@ -203,7 +234,7 @@ class _Housekeeping:
         except DependencyError as error:
             self._not_before = time.monotonic() + self._retry_seconds
             self._failed = True
-            self._health.unmet("snapshot", f"the snapshot could not be saved: {error}")
+            self._health.unmet(self._condition, f"the snapshot could not be saved: {error}")
             _log.warning(
                 "the snapshot could not be saved: %s; retrying in %.0f s",
                 error,
@@ -211,7 +242,7 @@ class _Housekeeping:
             )
         else:
             self._failed = False
-            self._health.met("snapshot")
+            self._health.met(self._condition)
 
     def finish(self) -> None:
         """Do all tasks, even those that are not due."""
@@ -229,6 +260,25 @@ def _end_deletions(deletions: Deletions, index: LocalIndex, reviews: Reviews) ->
             reviews.tell_deleted(deletion.event)
 
     deletions.recover(end)
+
+
+def _second_index(
+    first: LocalIndex, second: IndexServices | None, settings: Settings
+) -> SecondIndex | None:
+    """What is asked where the first index finds no copy; None if nothing is."""
+    if second is None:
+        return None
+    _tell(second)
+    if not settings.second_opinion.enabled:
+        return None
+    return second_over(first, second.index, second.stage, settings.matching)
+
+
+def _second_worker(first: LocalIndex, second: IndexServices) -> SecondIndexWorker:
+    # The service's metrics are of the first index: a video that is indexed twice is one video.
+    metrics = Metrics.create("serve")
+    indexer = Indexer(*(second.index, second.stage, second.pool, metrics), second.in_hand)
+    return SecondIndexWorker(first, second.index, indexer)
 
 
 def _tell(services: IndexServices) -> None:

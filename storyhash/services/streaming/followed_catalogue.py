@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.errors import NotReadyError, UsageError
-from searcher.api.protocols import ServingIndex
+from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.generations import (
     current_generation,
     drop_generation,
@@ -20,10 +21,12 @@ from searcher.generations import (
 from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import StagedVideo
 from searcher.storage.video import Video
+from storyhash.second_index import covered_by
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.streaming.index_follower import IndexFollower
 
 _log = logging.getLogger("storyhash.search")
+_UNSET = "change STORYHASH_SECOND_OPINION__GENERATION and restart first"
 
 
 class FollowedCatalogue:
@@ -35,11 +38,14 @@ class FollowedCatalogue:
         make: Callable[[str, Callable[[], bool]], IndexFollower],
         also: str = "",
         *,
+        second: str | None = None,
         check: Callable[[str], None] = lambda name: None,
     ) -> None:
         """make: returns the follower of a generation, from its name and whether it answers now. also: a
-        generation to follow although it has no folder here yet. check: raises an error if a generation's
-        topics are wrong; only the requested and the answering generation are rejected for it."""
+        generation to follow although it has no folder here yet. second: the generation of the second
+        opinion, None if there is none. check: raises an error if a generation's topics are wrong; only
+        these and the answering generation are rejected for it. Raises UsageError if the answering
+        generation is the second one too."""
         self._data_dir = data_dir
         self._make = make
         self._check = check
@@ -47,9 +53,16 @@ class FollowedCatalogue:
         self._lock = threading.Lock()
         self._current = current_generation(data_dir)
         self._followers: dict[str, IndexFollower] = {}
-        for name in sorted({self._current, also}):
+        self._second = second
+        if second == self._current:
+            raise UsageError(
+                f"STORYHASH_SECOND_OPINION__GENERATION: generation {second!r} answers already; name "
+                "another one"
+            )
+        wanted = {self._current, also, *([] if second is None else [second])}
+        for name in sorted(wanted):
             check(name)
-        for name in sorted({self._current, also, *known_generations(data_dir)}):
+        for name in sorted({*wanted, *known_generations(data_dir)}):
             self._add(name)
 
     def __iter__(self) -> Iterator[IndexFollower]:
@@ -65,11 +78,33 @@ class FollowedCatalogue:
         """The follower of the generation that answers."""
         return self._followers[self._current]
 
+    def second(self) -> IndexFollower | None:
+        """The follower of the generation of the second opinion; None if there is none."""
+        return None if self._second is None else self._followers[self._second]
+
+    def reasons(self) -> dict[str, str]:
+        """Why the catalogue does not answer, by condition; empty if it does."""
+        reasons = dict(self.follower().health.reasons())
+        second = self.second()
+        if second is None:
+            return reasons
+        for condition, reason in second.health.reasons().items():
+            reasons[f"second opinion: {condition}"] = reason
+        opened, other = self.follower().opened, second.opened
+        if opened is not None and other is not None and opened.model_id == other.model_id:
+            reasons["second opinion"] = f"generation {self._second!r} has the same model"
+        return reasons
+
     def current(self) -> ServingIndex:
         answering = self.follower().answering
-        if answering is None:
+        second = self.second()
+        if answering is None or (second is not None and second.answering is None):
             raise self._not_ready()
-        return answering
+        if second is None or second.answering is None:
+            return answering
+        index, matcher = second.answering.index, second.answering.matcher
+        covers = covered_by(answering.index.videos, index.videos)
+        return replace(answering, second=SecondIndex(index, matcher, covers))
 
     def answering_index(self) -> LocalIndex | None:
         """The index of the generation that answers, None before it is open."""
@@ -127,6 +162,8 @@ class FollowedCatalogue:
         """
         with self._lock:
             follower = self._known(name)
+            if name == self._second:
+                raise UsageError(f"generation {name!r} gives the second opinion; {_UNSET}")
             reasons = follower.health.reasons()
             if reasons:
                 raise UsageError(f"generation {name!r} is not ready: {'; '.join(reasons.values())}")
@@ -147,6 +184,8 @@ class FollowedCatalogue:
                 raise UsageError(
                     f"generation {name!r} is active or is the first one; it cannot be dropped"
                 )
+            if name == self._second:
+                raise UsageError(f"generation {name!r} gives the second opinion; {_UNSET}")
             del self._followers[name]
             if self._watch is not None:
                 self._watch.forget(follower.name)
@@ -179,7 +218,7 @@ class FollowedCatalogue:
         return opened
 
     def _not_ready(self) -> NotReadyError:
-        reasons = "; ".join(self.follower().health.reasons().values())
+        reasons = "; ".join(self.reasons().values())
         return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
     def _told(self, follower: IndexFollower) -> dict[str, Any]:

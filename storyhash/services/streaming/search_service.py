@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from common.errors import StoryHashError
+from common.errors import SettingsError, StoryHashError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.kafka.broker_watch import BrokerWatch
@@ -48,6 +48,12 @@ _TICK_SECONDS = 0.5
 def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
     index raises, and what no retry mends."""
+    opinion = settings.second_opinion
+    if opinion.profile is not None:
+        raise SettingsError(
+            "STORYHASH_SECOND_OPINION__PROFILE is for `storyhash index` and `storyhash serve`; a "
+            "searcher over Kafka asks a generation: set STORYHASH_SECOND_OPINION__GENERATION instead"
+        )
     metrics = Metrics.create("search")
     metrics.watch_data_folder(settings.data_dir)
     transport = KafkaTransport(settings.kafka, settings.video)
@@ -73,7 +79,10 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         )
 
     catalogue = FollowedCatalogue(
-        settings.data_dir, follower, also=settings.kafka.generation, check=check
+        *(settings.data_dir, follower),
+        also=settings.kafka.generation,
+        second=opinion.generation if opinion.enabled else None,
+        check=check,
     )
     access = new_access(settings.http)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
@@ -168,14 +177,14 @@ class CatalogueHealth(Health):
         self._catalogue = catalogue
 
     def reasons(self) -> dict[str, str]:
-        return super().reasons() | self._catalogue.follower().health.reasons()
+        return super().reasons() | self._catalogue.reasons()
 
     def warnings(self) -> dict[str, str]:
-        answers = self._catalogue.follower()
+        needed = (self._catalogue.follower(), self._catalogue.second())
         others = {
             f"generation {follower.generation or '(first)'}: {condition}": reason
             for follower in self._catalogue
-            if follower is not answers
+            if follower not in needed
             for condition, reason in follower.health.reasons().items()
         }
         return super().warnings() | others

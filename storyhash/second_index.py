@@ -1,0 +1,87 @@
+"""The second index of a data folder: another profile over the same videos, for a second opinion.
+
+It is an ordinary data folder, `second-opinion` in that of the first index. Every change of the first
+catalogue is made there too (`storyhash/pipeline/second_plan.py`). Until that is done, `covered_by` leaves
+out what differs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import DataFolderError, SettingsError
+from common.settings import SecondOpinionSettings, Settings, ThumbnailSettings
+from ingest.fingerprint import same_source
+from searcher.local_index import LocalIndex
+from searcher.matching.second_opinion import Covers
+from searcher.opening import stored_manifest
+from searcher.storage.data_dir import read_manifest
+from searcher.storage.video_store import VideoStore
+from storyhash.profiles import AUTO
+
+FOLDER = "second-opinion"
+
+
+def second_folder(data_dir: Path) -> Path:
+    """Where the second index of a data folder is, or would be."""
+    return data_dir / FOLDER
+
+
+def second_settings(settings: Settings) -> Settings | None:
+    """The settings of the second index: its folder, its profile, its Qdrant collection. None if there is
+    none and the settings want none. Raises SettingsError if they name a generation, DataFolderError."""
+    if settings.second_opinion.generation is not None:
+        raise SettingsError(
+            "STORYHASH_SECOND_OPINION__GENERATION is only for `storyhash search`; set "
+            "STORYHASH_SECOND_OPINION__PROFILE instead"
+        )
+    folder, wanted = second_folder(settings.data_dir), settings.second_opinion.profile
+    if wanted is None and read_manifest(folder) is None:
+        return None
+    collection = f"{settings.qdrant.collection}-{FOLDER}"
+    return settings.model_copy(
+        update={
+            "data_dir": folder,
+            "profile": wanted or AUTO,
+            "qdrant": settings.qdrant.model_copy(update={"collection": collection}),
+            "second_opinion": SecondOpinionSettings(),
+            "thumbnails": ThumbnailSettings(),
+        }
+    )
+
+
+def require_second(settings: Settings) -> None:
+    """Raises DataFolderError if a second index is wanted and there is none. settings: of the second
+    index."""
+    if stored_manifest(settings) is None:
+        raise DataFolderError(
+            f"there is no second index in {settings.data_dir}; make one with: "
+            f"storyhash index PATH --second-opinion {settings.profile}"
+        )
+
+
+def covered_by(first: VideoStore, second: VideoStore) -> Covers:
+    """Whether both catalogues have the same file of a video, in this bank."""
+
+    def covers(video_id: str, bank: str) -> bool:
+        row, other = first.get(video_id), second.get(video_id)
+        return (
+            row is not None
+            and other is not None
+            and (row.state, other.state) == ("ready", "ready")
+            and row.bank == other.bank == bank
+            and same_source(row.fingerprint, other.fingerprint)
+        )
+
+    return covers
+
+
+def behind(first: LocalIndex, second: LocalIndex) -> str:
+    """A notice if the second index has fewer videos than the first one; empty otherwise."""
+    ready, there = (index.videos.counts().get("ready", 0) for index in (first, second))
+    if there >= ready:
+        return ""
+    return (
+        f"the second opinion knows {there} of {ready} videos; `storyhash index` with any path of the "
+        "catalogue adds the others"
+    )

@@ -1,0 +1,167 @@
+"""What a second opinion costs: time to index, time per query, memory and disk, each with and without it.
+
+`--videos DIR`: its files (default: drawn videos of 8 s); `--quick` takes eight. The first half is indexed
+with `sscd-motion`, and then with `offline` for the second opinion. Then these are matched as copies, and
+the other half as non-matches, each with and without the second opinion, in turn. Pictures of matches are
+not compared. Memory is that of the largest process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.metrics import Metrics
+from common.settings import SecondOpinionSettings, Settings, load_settings
+from ingest.catalogue import list_catalog
+from searcher.curation.apply_rules import HouseRules
+from storyhash.demo import write_catalogue
+from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.index_plan import WorkItem, plan_work
+from storyhash.pipeline.second_plan import plan_second
+from storyhash.query.local import SecondOpinion, run_queries
+from storyhash.second_index import second_folder
+from storyhash.wiring import (
+    IndexServices,
+    QueryServices,
+    open_for_indexing,
+    open_for_queries,
+    open_second_for_indexing,
+)
+from tests.benchmarks.report import options, publish
+
+_DRAWN_SECONDS = 8.0
+_QUICK_VIDEOS = 8
+
+
+def _index(services: IndexServices, work: Sequence[WorkItem]) -> float:
+    """Seconds that it takes."""
+    indexer = Indexer(services.index, services.stage, services.pool, Metrics.create("bench"))
+    began = time.perf_counter()
+    report = indexer.index_all(work, lambda _: None)
+    services.index.save_snapshot()
+    if report.failed:
+        raise SystemExit(f"{len(report.failed)} videos were not indexed")
+    return time.perf_counter() - began
+
+
+def _indexed(settings: Settings, videos: Sequence[Path]) -> dict[str, float]:
+    """Seconds to index the videos with each profile."""
+    with (
+        open_for_indexing(settings) as first,
+        open_second_for_indexing(settings) as second,
+    ):
+        if second is None:
+            raise SystemExit("there is no second index")
+        plan = plan_work(list_catalog([str(path) for path in videos]), first.index.videos)
+        spent = {"first": _index(first, plan.work)}
+        plan = plan_second(first.index.videos, second.index.videos)
+        spent["second"] = _index(second, plan.work)
+    return spent
+
+
+def _timed(
+    services: QueryServices, videos: Sequence[Path]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Median milliseconds per query without and with the second opinion, and how often each decides that
+    it is a copy."""
+    opinions: dict[str, SecondOpinion | None] = {
+        "without": None,
+        "with": services.second_opinion(HouseRules()),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in opinions}
+    copies = dict.fromkeys(opinions, 0)
+    for number, path in enumerate(videos):
+        for name, second in sorted(opinions.items(), reverse=bool(number % 2)):
+            began = time.perf_counter()
+            (outcome,) = run_queries(services.queries, services.matcher, [str(path)], second=second)
+            spent[name].append(time.perf_counter() - began)
+            if outcome.report is None:
+                raise SystemExit(f"{path}: {outcome.error}")
+            copies[name] += outcome.report.decision == "copy"
+    medians = {name: round(1000 * float(np.median(some)), 1) for name, some in spent.items()}
+    return {**medians, "ratio": _ratio(spent["with"], spent["without"])}, copies
+
+
+def _ratio(some: Sequence[float], others: Sequence[float]) -> float:
+    """Median of the ratios, query by query."""
+    return round(float(np.median(np.divide(some, others))), 2)
+
+
+def _bytes_in(folder: Path, without: Path | None = None) -> int:
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and (without is None or without not in path.parents)
+    )
+
+
+def _peak_mib(path: Path, data: Path, *, enabled: bool) -> float:
+    """MiB of the largest process of `storyhash match`."""
+    environment = {**os.environ, "STORYHASH_SECOND_OPINION__ENABLED": str(enabled)}
+    command = [sys.executable, "-m", "storyhash", "match", str(path), "--data", str(data)]
+    silent = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+    process = os.posix_spawn(sys.executable, command, environment, file_actions=[silent])
+    _, status, usage = os.wait4(process, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"{path}: storyhash match failed")
+    return round(usage.ru_maxrss / 1024, 1)
+
+
+def main() -> None:
+    parser = options(__doc__ or "")
+    parser.add_argument("--videos", type=Path, help="folder of videos")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="storyhash-bench-second-") as name:
+        folder = asked.videos
+        if folder is None:
+            folder = Path(name) / "videos"
+            folder.mkdir()
+            write_catalogue(folder, _DRAWN_SECONDS)
+        videos = sorted(
+            path for path in folder.rglob("*") if path.suffix in (".mp4", ".webm", ".mkv")
+        )
+        videos = videos[:_QUICK_VIDEOS] if asked.quick else videos
+        known, others = videos[: len(videos) // 2], videos[len(videos) // 2 :]
+        settings = load_settings(
+            data_dir=Path(name) / "data",
+            profile="sscd-motion",
+            second_opinion=SecondOpinionSettings(profile="offline"),
+        )
+        spent = _indexed(settings, known)
+        memory = {
+            name: _peak_mib(others[0], settings.data_dir, enabled=name == "with")
+            for name in ("without", "with")
+        }
+        with open_for_queries(settings) as services:
+            # Once, so that nothing is loaded while it counts.
+            list(run_queries(services.queries, services.matcher, [str(others[0])]))
+            copy, copies = _timed(services, known)
+            non_match, accepted = _timed(services, others)
+        second = second_folder(settings.data_dir)
+        figures = {
+            "videos": len(known),
+            "non_matches": len(others),
+            "index_seconds": {key: round(value, 1) for key, value in spent.items()},
+            "index_ratio": round(sum(spent.values()) / spent["first"], 2),
+            "copy_milliseconds": copy,
+            "copies_found": copies,
+            "non_match_milliseconds": non_match,
+            "non_matches_accepted": accepted,
+            "match_peak_mib": memory,
+            "disk_megabytes": {
+                "first": round(_bytes_in(settings.data_dir, second) / 1e6, 1),
+                "second": round(_bytes_in(second) / 1e6, 1),
+            },
+        }
+    publish("second_opinion", figures, asked.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""Two real indexes of the same drawn videos: the second profile finds what the first one does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from common.errors import StoryHashError
+from common.settings import load_settings
+from common.types import Float32Array, UInt8Array
+from embedder.normalise import unit
+from embedder.visual.offline import OfflineBackend
+from ingest.query_decoder import QueryDecoder
+from storyhash.cli import app
+from storyhash.profiles import VISUALS
+from storyhash.second_index import second_folder
+from storyhash.services.serve.single_process import run_serve
+from tests.e2e.conftest import draw
+from tests.kafka_broker.broker import free_ports
+from tests.support.services import wait_until
+
+FIRST, SECOND = "sscd-motion", "offline"
+
+
+class Plain:
+    """A weak backend in the place of SSCD: the edges of a small grey picture. It finds re-encoded
+    pictures, and no mirrored ones."""
+
+    name = "sscd"
+    fingerprint = "plain"
+    frames_per_second = 2.0
+    batch_pictures = 8
+    pooling: Literal["mean", "median"] = "mean"
+    views = ("identity",)
+    closer_views = ("negative",)
+
+    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+        described = np.zeros((len(pictures), 512), dtype=np.float32)
+        for number, picture in enumerate(pictures):
+            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+            small = cv2.resize(grey, (32, 16), interpolation=cv2.INTER_AREA)
+            described[number] = (small - cv2.GaussianBlur(small, (0, 0), 2.0)).ravel()
+        return unit(described)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain() -> Iterator[None]:
+    part = replace(VISUALS["sscd"], build=lambda _: Plain(), check=lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VISUALS, "sscd", part)
+        patch.setenv("STORYHASH_INGEST__WORKERS", "1")
+        patch.setenv("STORYHASH_MATCHING__TRANSFORM_SECONDS", "0")
+        yield
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def lines(*arguments: str | Path) -> list[dict[str, Any]]:
+    """The JSON that a command prints, which must succeed."""
+    done = run(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the drawn videos and with a data folder."""
+    folder = tmp_path_factory.mktemp("second-opinion")
+    (folder / "films").mkdir()
+    for seed in range(1, 5):
+        draw(folder / "films" / f"{seed}.mp4", seed, 6.0)
+    (made,) = lines(
+        *("index", folder / "films", "--data", folder / "data"),
+        *("--profile", FIRST, "--second-opinion", SECOND),
+    )
+    assert (made["profile"], made["indexed"]) == (FIRST, 4)
+    assert made["second_opinion"]["profile"] == SECOND
+    assert (made["second_opinion"]["indexed"], made["second_opinion"]["failed"]) == (4, [])
+    return folder
+
+
+@pytest.fixture
+def films(made: Path) -> Path:
+    return made / "films"
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A data folder of one's own."""
+    return Path(shutil.copytree(made / "data", tmp_path / "data"))
+
+
+def second_ids(data: Path) -> set[str]:
+    (page,) = lines("videos", "list", "--data", second_folder(data))
+    return {video["video_id"] for video in page["items"]}
+
+
+def test_the_second_finds_what_the_first_does_not(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, mirrored, unknown = (
+        draw(tmp_path / "copy.mp4", 2, 6.0),
+        draw(tmp_path / "mirrored.mp4", 3, 6.0, mirrored=True),
+        draw(tmp_path / "unknown.mp4", 77, 6.0),
+    )
+    decoded: list[str] = []
+    embedded: list[int] = []
+    decode, encode = QueryDecoder.decode, OfflineBackend.encode
+
+    def counted_decode(decoder: QueryDecoder, source: Any, *more: Any) -> Any:
+        decoded.append(Path(source).name)
+        return decode(decoder, source, *more)
+
+    def counted_encode(backend: OfflineBackend, pictures: Any, **named: Any) -> Any:
+        embedded.append(len(pictures))
+        return encode(backend, pictures, **named)
+
+    monkeypatch.setattr(QueryDecoder, "decode", counted_decode)
+    monkeypatch.setattr(OfflineBackend, "encode", counted_encode)
+    asked = "match", copy, "--data", data
+    (answer,) = lines(*asked)
+    assert (answer["decision"], answer["matches"][0]["video_id"]) == ("copy", "2.mp4")
+    assert answer["matches"][0]["evidence"]["model_id"] == answer["model_id"]
+    assert embedded == []
+
+    found, none = lines("match", mirrored, unknown, "--data", data)
+    assert decoded == ["copy.mp4", "mirrored.mp4", "unknown.mp4"]
+    assert embedded
+    assert (found["decision"], found["matches"][0]["video_id"]) == ("copy", "3.mp4")
+    assert found["model_id"] == answer["model_id"]
+    evidence = found["matches"][0]["evidence"]
+    assert evidence["model_id"].startswith(f"{SECOND}-")
+    assert evidence["calibration"].startswith("offline-")
+    assert none["decision"] == "no_match"
+    words = run("match", mirrored, "--data", data).stdout
+    assert "found by the second opinion (offline-" in words
+
+    monkeypatch.setenv("STORYHASH_SECOND_OPINION__ENABLED", "false")
+    (alone,) = lines("match", mirrored, "--data", data)
+    assert alone["decision"] == "no_match"
+
+
+def test_changes_of_the_catalogue_are_made_in_both(data: Path, films: Path) -> None:
+    assert second_ids(data) == {"1.mp4", "2.mp4", "3.mp4", "4.mp4"}
+    lines("videos", "delete", "1.mp4", "--data", data)
+    assert second_ids(data) == {"2.mp4", "3.mp4", "4.mp4"}
+    (receipt,) = lines("videos", "erasure", "1.mp4", "--data", data)
+    places = {place["place"]: place["found"] for place in receipt["places"]}
+    assert places["second opinion: mirror"] == places["mirror"] == 0
+
+    (films / "3.mp4").rename(films / "other.mp4")
+    try:
+        draw(films / "2.mp4", 5, 6.0)
+        (films / "4.mp4").unlink()
+        # Without the option: there is a second index, so it is kept in step.
+        (done,) = lines("index", films, "--data", data, "--bank", "news", "--prune")
+    finally:
+        for seed in range(1, 5):
+            draw(films / f"{seed}.mp4", seed, 6.0)
+    assert done["pruned"] == ["4.mp4"]
+    assert [video["video_id"] for video in done["moved"]] == ["3.mp4"]
+    assert (done["indexed"], done["second_opinion"]["indexed"]) == (2, 2)
+    for folder in (data, second_folder(data)):
+        (page,) = lines("videos", "list", "--data", folder)
+        assert {video["video_id"]: video["bank"] for video in page["items"]} == dict.fromkeys(
+            ("1.mp4", "2.mp4", "3.mp4"), "news"
+        )
+    lines("videos", "compact", "--data", data)
+    (checked,) = [
+        check
+        for check in json.loads(run("doctor", "--data", data, "--json").stdout)["checks"]
+        if check["name"] == "second opinion"
+    ]
+    assert checked["exit_code"] == 0, checked
+
+
+def refusal(*arguments: str | Path) -> StoryHashError:
+    error = run(*arguments).exception
+    assert isinstance(error, StoryHashError), error
+    return error
+
+
+def test_what_cannot_be_done_is_refused(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    same = refusal("index", films, "--data", data, "--profile", SECOND, "--second-opinion", SECOND)
+    assert (same.exit_code, "another profile" in str(same)) == (2, True)
+    assert not data.exists()
+    lines("index", films, "--data", data, "--profile", FIRST)
+    monkeypatch.setenv("STORYHASH_SECOND_OPINION__PROFILE", SECOND)
+    missing = refusal("match", films / "1.mp4", "--data", data)
+    assert "--second-opinion offline" in str(missing)
+    monkeypatch.setenv("STORYHASH_SECOND_OPINION__GENERATION", "clip")
+    with pytest.raises(StoryHashError, match="only for `storyhash search`"):
+        raise refusal("match", films / "1.mp4", "--data", data)
+
+
+@pytest.fixture
+def served(data: Path) -> Iterator[str]:
+    """The address of a service over the data folder."""
+    settings = load_settings(data_dir=data, http={"port": free_ports(1)[0]})
+    stopping = threading.Event()
+    service = threading.Thread(target=run_serve, args=(settings, None, stopping))
+    service.start()
+    url = f"http://127.0.0.1:{settings.http.port}"
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", timeout=60).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(ready, "the service", 300, 0.1)
+        yield url
+    finally:
+        stopping.set()
+        service.join()
+
+
+def test_a_service_asks_both_and_keeps_them_in_step(
+    data: Path, served: str, tmp_path: Path
+) -> None:
+    mirrored = draw(tmp_path / "mirrored.mp4", 7, 6.0, mirrored=True).read_bytes()
+
+    def match(content: bytes) -> dict[str, Any]:
+        answer = httpx.post(f"{served}/v1/match", content=content, timeout=300)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    assert match(mirrored)["decision"] == "no_match"
+    added = httpx.post(
+        f"{served}/v1/videos",
+        params={"video_id": "seven"},
+        content=draw(tmp_path / "7.mp4", 7, 6.0).read_bytes(),
+        timeout=300,
+    )
+    assert added.status_code == 202, added.text
+    wait_until(lambda: match(mirrored)["decision"] == "copy", "the second index", 300, 0.5)
+    found = match(mirrored)["matches"][0]
+    assert found["video_id"] == "seven"
+    assert found["evidence"]["model_id"].startswith(f"{SECOND}-")
+    stored = httpx.get(f"{served}/v1/matches/{found['match_id']}/evidence", timeout=300)
+    assert stored.status_code == 200, stored.text
+
+    gone = httpx.delete(f"{served}/v1/videos/seven", timeout=300)
+    assert gone.status_code == 204, gone.text
+    assert match(mirrored)["decision"] == "no_match"
