@@ -93,6 +93,8 @@ class FollowedCatalogue:
         opened, other = self.follower().opened, second.opened
         if opened is not None and other is not None and opened.model_id == other.model_id:
             reasons["second opinion"] = f"generation {self._second!r} has the same model"
+        elif second.answering is None and not reasons:
+            reasons["second opinion"] = "it is being opened"
         return reasons
 
     def current(self) -> ServingIndex:

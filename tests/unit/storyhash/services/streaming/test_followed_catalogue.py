@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import StorageError, StoryHashError, TopicMissingError, UsageError
+from common.errors import (
+    NotReadyError,
+    StorageError,
+    StoryHashError,
+    TopicMissingError,
+    UsageError,
+)
 from common.messaging.events import Event, LogModel
 from common.messaging.topics import TopicNames
 from common.messaging.wire import Envelope, to_message
@@ -30,6 +37,8 @@ from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 from tests.unit.searcher.log.test_consumer import end
 
+OTHER_MODEL_ID = "other-0123456789ab"
+
 
 class Searcher:
     """A searcher without HTTP: a log of one video in each generation, and followers of it."""
@@ -43,20 +52,29 @@ class Searcher:
         )
         self.missing: set[str] = set()
         self.metrics = Metrics.create("search")
-        for name in ("", "clip"):
+        for name, model_id in (("", MODEL_ID), ("clip", MODEL_ID), ("other", OTHER_MODEL_ID)):
             topic = TopicNames.of(generation_settings(self.settings, name).kafka).embeddings
             publisher = self.transport.publisher()
-            events: list[Event] = [LogModel(MODEL_ID), *video(rng, "a", 2), end("a", 2)]
+            parts = [replace(part, model_id=model_id) for part in video(rng, "a", 2)]
+            events: list[Event] = [LogModel(model_id), *parts, end("a", 2)]
             for event in events:
                 publisher.publish(to_message(topic, Envelope(event)))
 
-    def start(self) -> Searcher:
-        self.catalogue = FollowedCatalogue(self.settings.data_dir, self._make, check=self._check)
+    def start(self, second: str | None = None, waiting_for: str = "") -> Searcher:
+        """waiting_for: a condition that is not met when it has started; empty if all are."""
+        self.catalogue = FollowedCatalogue(
+            self.settings.data_dir, self._make, second=second, check=self._check
+        )
         self.health = CatalogueHealth(self.metrics, self.catalogue)
         self.catalogue.watched_by(ThreadWatch(self.metrics, self.health))
         for one in self.catalogue:
             one.start()
-        wait_until(lambda: not self.health.reasons(), "readiness", 300, 0.01)
+
+        def started() -> bool:
+            reasons = self.health.reasons()
+            return waiting_for in reasons if waiting_for else not reasons
+
+        wait_until(started, "readiness", 300, 0.01)
         return self
 
     def stop(self) -> None:
@@ -219,6 +237,41 @@ def test_a_generation_followed_on_a_full_disk_waits_and_the_other_answers(
             assert searcher.told("clip")["error"] is None
         finally:
             searcher.stop()
+
+
+def test_a_further_generation_gives_the_second_opinion(searcher: Searcher) -> None:
+    searcher.start("other")
+    answering = searcher.catalogue.current()
+    assert answering.second is not None
+    assert (answering.model_id, answering.second.model_id) == (MODEL_ID, OTHER_MODEL_ID)
+    assert answering.second.covers("a", "default")
+    for change in (searcher.catalogue.activate, searcher.catalogue.drop):
+        with pytest.raises(UsageError, match="gives the second opinion"):
+            change("other")
+    # A deletion holds in both.
+    assert searcher.catalogue.delete_video("a")
+    assert not answering.second.covers("a", "default")
+    assert answering.second.index.vectors_of("a").refs == []
+
+
+def test_without_its_second_opinion_a_searcher_is_not_ready(searcher: Searcher) -> None:
+    spoil(searcher.settings.data_dir, "other")
+    searcher.start("other", "second opinion: thread")
+    with pytest.raises(NotReadyError, match=r"videos\.sqlite"):
+        searcher.catalogue.current()
+
+
+def test_a_second_opinion_of_the_same_model_is_none(searcher: Searcher) -> None:
+    searcher.start("clip", "second opinion")
+    wait_until(
+        lambda: "same model" in searcher.health.reasons()["second opinion"], "the reason", 300, 0.01
+    )
+
+
+def test_the_generation_that_answers_gives_no_second_opinion(searcher: Searcher) -> None:
+    with pytest.raises(UsageError, match="answers already"):
+        searcher.start("")
+    searcher.start()
 
 
 def test_a_video_that_waits_is_dropped_in_the_log_too(
