@@ -262,8 +262,8 @@ def _health() -> tuple[Health, Metrics]:
 def served() -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
-        def serve(embed: Any, limits: QueryLimits | None = None) -> str:
-            app = embed_app(embed, MODEL, *_health(), FREE, limits)
+        def serve(embed: Any, limits: QueryLimits | None = None, model_id: str = MODEL) -> str:
+            app = embed_app(embed, model_id, *_health(), FREE, limits)
             return stack.enter_context(HttpServer(app, FREE)).url
 
         yield serve
@@ -302,6 +302,27 @@ def test_what_an_embedder_breaks_off_another_goes_on_with(
     assert broken.let_go.wait(300)
     with pytest.raises(EmbedderUnavailableError, match="no embedder with model"):
         pieces_from(served(LongEmbed(broken=True)))
+
+
+def test_a_query_is_sent_to_an_embedder_of_another_model_only_when_it_is_asked(
+    served: Callable[..., str],
+) -> None:
+    first, other = LongEmbed(), LongEmbed()
+    urls = [served(first), served(other, model_id="another-model")]
+    remote = RemoteQueries(urls, timeout_seconds=60)
+    try:
+        with remote.open("https://host/long.mp4", "long", MODEL) as query:
+            assert len(list(query.take_pass("first"))) == 3
+            assert (first.passes, other.decodes) == (["first"], 0)
+            take_pass = query.for_model("another-model")
+            assert other.decodes == 0
+            for name in ("first", "closer"):
+                assert len(list(take_pass(name))) == 3
+    finally:
+        remote.close()
+    assert (first.decodes, other.decodes, other.passes) == (1, 1, ["first", "closer"])
+    for embed in (first, other):
+        assert embed.let_go.wait(300)
 
 
 class HangingEmbed:
