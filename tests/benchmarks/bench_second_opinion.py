@@ -20,7 +20,7 @@ import numpy as np
 from common.metrics import Metrics
 from common.settings import SecondOpinionSettings, Settings, load_settings
 from ingest.catalogue import list_catalog
-from searcher.curation.apply_rules import HouseRules
+from searcher.curation.apply_rules import CurationRules
 from storyhash.demo import write_catalogue
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem, plan_work
@@ -73,7 +73,7 @@ def _timed(
     it is a copy."""
     opinions: dict[str, SecondOpinion | None] = {
         "without": None,
-        "with": services.second_opinion(HouseRules()),
+        "with": services.second_opinion(CurationRules()),
     }
     spent: dict[str, list[float]] = {name: [] for name in opinions}
     copies = dict.fromkeys(opinions, 0)

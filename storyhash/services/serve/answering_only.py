@@ -65,7 +65,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     ):
         for notice in services.index.notices:
             _log.warning("%s", notice)
-        answering = ServingIndex("", services.index, services.matcher)
+        answering = ServingIndex("", services.index, services.matcher, services.second)
         catalogue.open(Opened(answering, services.queries))
         health.met("index")
         keep_what_is_there()

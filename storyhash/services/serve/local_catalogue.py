@@ -25,8 +25,8 @@ from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 
 @dataclass(frozen=True, slots=True)
 class OpenedWithQueue(Opened):
-    """Also what is indexed next. delete_from_second: deletes a video, by its id, from the index of the second
-    opinion; does nothing if there is none."""
+    """Also what is indexed next. delete_from_second: deletes a video, by its id, from the index of the
+    second opinion; does nothing if there is none."""
 
     queue: IndexQueue
     delete_from_second: Callable[[str], None] = lambda video_id: None
