@@ -23,7 +23,7 @@ from searcher.mirror.base import (
     to_payload,
 )
 from searcher.qdrant.collections import check_collection, create_collection, vector_params
-from searcher.qdrant.nodes import Nodes
+from searcher.qdrant.nodes import Node, Nodes
 from searcher.storage.video import Video
 
 _BUT_FRAMES = models.PayloadSelectorExclude(exclude=[FRAMES_FIELD])
@@ -101,11 +101,7 @@ class QdrantClientMirror:
         commits each."""
 
     def count(self) -> int:
-        # A node that was paused may have less, and an empty mirror means that everything is lost.
-        answers = self._nodes.ask_several(
-            lambda client: client.count(self._collection, exact=True), self._nodes.majority
-        )
-        return max(answer.count for answer in answers.values())
+        return max(self._counts(None).values())
 
     def scan(
         self, video_ids: Sequence[str] | None = None, batch: int = 1000
@@ -131,8 +127,10 @@ class QdrantClientMirror:
     ) -> Iterator[Sequence[models.Record]]:
         """whole: with what is large of a point."""
         offset: Any = None
+        counts = self._counts(only)
+        fullest = max(counts, key=counts.__getitem__)
         while True:
-            records, offset = self._nodes.ask(
+            (records, offset), _ = self._nodes.ask_node(
                 partial(
                     QdrantClient.scroll,
                     collection_name=self._collection,
@@ -141,12 +139,21 @@ class QdrantClientMirror:
                     offset=offset,
                     with_payload=True if whole else _BUT_FRAMES,
                     with_vectors=whole,
-                )
+                ),
+                first=fullest,
             )
             if records:
                 yield records
             if offset is None:
                 return
+
+    def _counts(self, only: models.Filter | None) -> dict[Node, int]:
+        """The number of points at more than half of the nodes: one that was paused may lack some, and
+        what the mirror lacks counts as lost."""
+        answers = self._nodes.ask_several(
+            lambda client: client.count(self._collection, only, exact=True), self._nodes.majority
+        )
+        return {node: answer.count for node, answer in answers.items()}
 
     def close(self) -> None:
         self._nodes.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -13,7 +14,7 @@ from common.errors import DependencyError, ModelMismatchError
 from searcher.mirror.qdrant_client import QdrantClientMirror
 from searcher.qdrant import nodes
 from searcher.qdrant.nodes import Nodes
-from tests.support.embeddings import MODEL_ID
+from tests.support.embeddings import MODEL_ID, video
 
 
 @pytest.fixture
@@ -54,6 +55,23 @@ def test_what_stays_refused_is_an_error_of_ours(
     with pytest.raises(DependencyError, match=f"answered.*{status}"):
         mirror.count()
     assert len(calls) == expected
+
+
+def test_a_node_that_lacks_points_is_not_read(rng: np.random.Generator) -> None:
+    """A node that was paused must not make the mirror look empty."""
+    behind, ahead = QdrantClient(":memory:"), QdrantClient(":memory:")
+    QdrantClientMirror(Nodes.of(behind, "behind"), "films", MODEL_ID)
+    written = video(rng, "a", 5)
+    QdrantClientMirror(Nodes.of(ahead, "ahead"), "films", MODEL_ID).upsert(written)
+    both = Nodes([*Nodes.of(behind, "behind").nodes, *Nodes.of(ahead, "ahead").nodes])
+    mirror = QdrantClientMirror(both, "films", MODEL_ID)
+    for only in (None, ["a"]):
+        both.preferred = both.nodes[0]
+        assert mirror.count() == 5
+        both.preferred = both.nodes[0]
+        found = [one.ref for batch in mirror.scan(only) for one in batch]
+        assert sorted(found) == [one.ref for one in written]
+    mirror.close()
 
 
 def test_a_collection_of_something_else_is_refused(tmp_path: Path) -> None:
