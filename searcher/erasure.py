@@ -58,10 +58,8 @@ def erasure_receipt(
         ]
     if state is not None:
         places += [
-            Place(
-                "matches", "matches of it, as query or reference", state.matches.count_of(video_id)
-            ),
-            Place("exceptions", "exceptions for it", state.exceptions.count_of(video_id)),
+            Place("matches", "matches, as query or reference", state.matches.count_of(video_id)),
+            Place("exceptions", "exceptions", state.exceptions.count_of(video_id)),
             Place("jobs", "jobs that name it", state.jobs.count_of(video_id)),
             Place("webhooks", "deliveries that name it", state.deliveries.count_of(video_id)),
             Place(
@@ -84,9 +82,9 @@ def _in_index(index: LocalIndex, video_id: str) -> list[Place]:
             Place("shard", "segments", len(index.vectors_of(video_id).refs)),
             Place("mirror", "segments", len(index.segments_of(video_id))),
             # A snapshot is written again before a deletion counts as finished.
-            Place("snapshots", "deletions that are not in them yet", int(unpurged)),
+            Place("snapshots", "pending deletions", int(unpurged)),
             Place("staging", "incomplete versions", len(index.staging.staged_versions(video_id))),
-            Place("thumbnails", "files of small pictures", index.thumbnails.count(video_id)),
+            Place("thumbnails", "files of thumbnails", index.thumbnails.count(video_id)),
             Place("uploads", "uploaded files", index.uploads.count(video_id)),
         ]
 
