@@ -18,12 +18,12 @@ class SecondOpinionSettings(SettingsGroup):
     )
     generation: str | None = Field(
         None,
-        description="Only for `storyhash search`: the generation that is asked. It has another profile, "
-        "and topics and embedders of its own; the empty name is that of the first generation (default: "
-        "none).",
+        description="Only for `storyhash search`: the generation that is asked if the active one finds "
+        "no copy. Its embedders have another profile. The empty name is that of the first generation "
+        "(default: none).",
     )
     enabled: bool = Field(
         True,
-        description="Whether the second index, if there is one, is asked. It is kept up to date in any "
-        "case.",
+        description="Whether the second index, if there is one, is asked. It is kept up to date in both "
+        "cases.",
     )
