@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from functools import partial
 
+from common.closeable import Closeable
 from common.runtime_tuning import usable_cores
 from common.sandbox.limits import Check, ChildLimits
 from common.sandbox.pool import ChildPool
@@ -17,7 +18,7 @@ from ingest.decoder_work import decode_pieces
 from ingest.fetcher import DownloadFolder, Fetcher
 
 
-class DecoderProcess:
+class DecoderProcess(Closeable):
     """A child that decodes without network, and a child that only fetches."""
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:

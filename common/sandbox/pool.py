@@ -5,21 +5,17 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.closeable import Closeable
 
 # How often a caller that waits for a child checks whether its own caller has gone.
 _TICK_SECONDS = 0.2
 
 
-class Closable(Protocol):
-    """A `Child`, or what holds one."""
-
-    def close(self) -> None: ...
-
-
-Kept = TypeVar("Kept", bound=Closable)
+# A `Child`, or what holds one.
+Kept = TypeVar("Kept", bound=Closeable)
 
 
 class ChildPool(Generic[Kept]):

@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Generic, TypeAlias, TypeVar
 
+from common.closeable import Closeable
 from common.errors import DecoderCrashedError, StoryHashError
 from common.sandbox import interpreter
 from common.sandbox import pipe as child_pipe
@@ -37,7 +38,7 @@ _log = logging.getLogger("storyhash.child")
 _EXIT_SECONDS = 5.0
 
 
-class Child(Generic[Job, Result]):
+class Child(Closeable, Generic[Job, Result]):
     """Runs `work(job, beat)` in a child process and yields what it yields. Use from one thread.
 
     work, and the functions of `codec`, are sent to the child by name; jobs are pickled.

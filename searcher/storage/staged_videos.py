@@ -222,7 +222,7 @@ class StagedVideos:
             int(version) if version.isdigit() else 0,
             limit + 1,
         )
-        found = [self._told(*row) for row in rows[:limit]]
+        found = [self._staged_video(*row) for row in rows[:limit]]
         last = f"{found[-1].video_id}@v{found[-1].version}" if len(rows) > limit else None
         return found, last
 
@@ -240,7 +240,7 @@ class StagedVideos:
         )
         return decode_event(rows[0][0]) if rows else None
 
-    def _told(
+    def _staged_video(
         self, video_id: str, version: int, segments: int, last_at: float, event: bytes | None
     ) -> StagedVideo:
         end: VideoEnd | None = None if event is None else decode_event(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -17,7 +17,6 @@ from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, read_model
 from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
-from common.state.curation import CurationStore
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
@@ -25,6 +24,7 @@ from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
 from searcher.api.videos.schemas import ChangedVideo, VideoItem
 from searcher.api.visible_video import unknown_video
+from searcher.review.reviews import Reviews
 from searcher.storage.video import Video
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
@@ -34,21 +34,8 @@ _DISABLED = "disabled"
 _AT_WORK, _WAITING = 4, 32
 
 
-class CuratedVideos(Protocol):
-    """What a service keeps of videos beside its index."""
-
-    @property
-    def curation(self) -> CurationStore:
-        """Which videos are disabled."""
-        ...
-
-    def move_video(self, video_id: str, bank: str) -> None:
-        """Move the matches and exceptions of a video to its new bank."""
-        ...
-
-
 def video_changes_router(
-    catalogue: Catalogue, describe: DescribeVideo | None, kept: CuratedVideos, limits: BankLimits
+    catalogue: Catalogue, describe: DescribeVideo | None, reviews: Reviews, limits: BankLimits
 ) -> APIRouter:
     """The route. describe: None if this process only answers; then only `disabled` can be changed."""
     router = APIRouter(tags=["videos"])
@@ -64,7 +51,7 @@ def video_changes_router(
 
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
         with limits.checked(request, video_id, unknown_video), changing:
-            video, curation = current(video_id), kept.curation
+            video, curation = current(video_id), reviews.curation
             check_if_match(request, video_to_json(video, curation.current))
             disabled = changes.pop(_DISABLED, None)
             if changes:
@@ -73,7 +60,7 @@ def video_changes_router(
                 video = describe(video_id, changes) or current(video_id)
                 if "bank" in changes:
                     # Also of an unchanged bank: an earlier call may have ended between the two steps.
-                    kept.move_video(video_id, video.bank)
+                    reviews.move_video(video_id, video.bank)
             if disabled is True:
                 curation.disable(video_id, caller.key_id)
             elif disabled is False:

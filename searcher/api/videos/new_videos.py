@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,9 +32,7 @@ from common.http.roles import banks_for, needs
 from common.http.upload import BODIES, MatchRequest, UploadStore
 from common.http.upload_reading import MAX_FORM_BYTES
 from common.ids import check_chosen_id, check_video_id, id_in_path
-from common.state.curation import NOTHING, CurationStore
-from common.state.idempotency import AnswerStore
-from common.state.quotas import QuotaStore
+from common.state.curation import NOTHING
 from common.state.roles import Role
 from common.state.text import dump
 from common.types import CatalogEntry
@@ -44,6 +42,7 @@ from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
 from searcher.api.videos.schemas import NewVideo, VideoItem
 from searcher.api.visible_video import taken_id
+from searcher.review.reviews import Reviews
 from searcher.storage.video import Video
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
@@ -97,35 +96,16 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-class KeptOfRequests(Protocol):
-    """What a service keeps beside its index."""
-
-    @property
-    def curation(self) -> CurationStore:
-        """Which videos are disabled."""
-        ...
-
-    @property
-    def answers(self) -> AnswerStore:
-        """First answers to requests with an Idempotency-Key."""
-        ...
-
-    @property
-    def quotas(self) -> QuotaStore:
-        """What keys use."""
-        ...
-
-
 def new_videos_router(
     catalogue: Catalogue,
     uploads: UploadStore,
     limits: BankLimits,
     add_video: AddVideo | None,
     add_upload: AddUpload | None,
-    kept: KeptOfRequests | None,
+    reviews: Reviews | None,
 ) -> APIRouter:
-    """The route. Without `add_video` or `add_upload` it returns an error with an explanation. kept: None
-    if nothing is kept beside the index."""
+    """The route. Without `add_video` or `add_upload` it returns an error with an explanation. reviews:
+    None if nothing is kept beside the index."""
     router = APIRouter(tags=["videos"])
     changes = LoadShedder(_AT_WORK, _WAITING)
 
@@ -146,19 +126,19 @@ def new_videos_router(
         key_id = facts_of(request.scope).caller.key_id
 
         def added() -> tuple[dict[str, Any], bool]:
-            known = None if kept is None else kept.answers.find(once)
+            known = None if reviews is None else reviews.answers.find(once)
             if known is not None:
                 return known, True
             with taken_in as file, limits.checked(request, entry.video_id, taken_id):
-                if kept is not None and key_id is not None:
+                if reviews is not None and key_id is not None:
                     # Before it is in the queue, as it may leave it at once.
-                    kept.quotas.note_payer(entry.video_id, key_id)
+                    reviews.quotas.note_payer(entry.video_id, key_id)
                 video = add(file)
-                if kept is not None and video.state != "pending":
-                    kept.quotas.forget_payer(entry.video_id)
-            value = video_to_json(video, NOTHING if kept is None else kept.curation.current)
-            if kept is not None:
-                kept.answers.add(once, value)
+                if reviews is not None and video.state != "pending":
+                    reviews.quotas.forget_payer(entry.video_id)
+            value = video_to_json(video, NOTHING if reviews is None else reviews.curation.current)
+            if reviews is not None:
+                reviews.answers.add(once, value)
             return value, False
 
         value, replayed = await changes.answer(request, lambda _: added())

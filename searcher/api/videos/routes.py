@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -15,8 +15,7 @@ from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import no_body
 from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
-from common.state.curation import NOTHING, Curation, CurationStore
-from common.state.outbox import Event
+from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
@@ -24,6 +23,7 @@ from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.schemas import VideoItem, VideoPage
 from searcher.api.visible_video import unknown_video, visible_video
 from searcher.deletions import Deletions
+from searcher.review.reviews import Reviews
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
@@ -37,38 +37,20 @@ _STEP_ROWS = 100
 _AT_WORK, _WAITING = 4, 32
 
 
-class KeptOfVideos(Protocol):
-    """What a service keeps of videos beside its index."""
-
-    @property
-    def curation(self) -> CurationStore:
-        """Which videos are disabled."""
-        ...
-
-    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
-        """Delete what is kept of a deleted video. banks: only its matches and exceptions of these banks;
-        None means all that is kept."""
-        ...
-
-    def tell_deleted(self, event: Event) -> None:
-        """Tell webhooks that a video was deleted."""
-        ...
-
-
 def videos_router(
     catalogue: Catalogue,
     limits: BankLimits,
-    kept: KeptOfVideos | None = None,
+    reviews: Reviews | None = None,
     deletions: Deletions | None = None,
 ) -> APIRouter:
-    """The routes. kept: None if nothing is kept beside the index. deletions: notes of them that outlive
-    the process (default: none do)."""
+    """The routes. reviews: None if nothing is kept beside the index. deletions: notes of them that
+    outlive the process (default: none do)."""
     router = APIRouter(tags=["videos"])
     noted = deletions or Deletions()
     changes = LoadShedder(_AT_WORK, _WAITING)
 
     def curated() -> Curation:
-        return NOTHING if kept is None else kept.curation.current
+        return NOTHING if reviews is None else reviews.curation.current
 
     @router.get(
         "/v1/videos",
@@ -123,13 +105,13 @@ def videos_router(
                 video = catalogue.current().index.videos.get(video_id)
                 with noted.begun(video_id, video) as event:
                     known = catalogue.delete_video(video_id)
-                    if kept is not None:
+                    if reviews is not None:
                         # Also of an unknown video: an earlier call may have ended between the two steps.
                         # A service that does not know it yet may follow a log, where it is of any bank.
                         caller = facts_of(request.scope).caller
-                        kept.forget_video(video_id, caller.banks if event is None else None)
+                        reviews.forget_video(video_id, caller.banks if event is None else None)
                         if event is not None:
-                            kept.tell_deleted(event)
+                            reviews.tell_deleted(event)
                 return known
 
         known = await changes.answer(request, lambda _: delete())

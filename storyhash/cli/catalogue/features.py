@@ -135,7 +135,9 @@ def fuse(
         read_features(visual, "visual"), read_features(action, "action"), mode.value
     )
     write_features(output, fused)
-    _tell({"out": str(output), "shape": list(fused.values.shape), "model_id": fused.model_id}, json)
+    _print_summary(
+        {"out": str(output), "shape": list(fused.values.shape), "model_id": fused.model_id}, json
+    )
 
 
 @app.command()
@@ -147,7 +149,7 @@ def index(
     """Build a FAISS HNSW index of fused features in a file. A .json file beside it describes the rows."""
     features = read_features(fused, "fused")
     rows = build_index_file(features, output, load_settings().searcher)
-    _tell({"out": str(output), "rows": rows, "model_id": features.model_id}, json)
+    _print_summary({"out": str(output), "rows": rows, "model_id": features.model_id}, json)
 
 
 @app.command()
@@ -208,12 +210,12 @@ def _extract(
             for video_id, error in report.failed.items()
         ],
     }
-    _tell(summary, json)
+    _print_summary(summary, json)
     if report.failed:
         raise typer.Exit(1)
 
 
-def _tell(summary: dict[str, Any], json: bool) -> None:
+def _print_summary(summary: dict[str, Any], json: bool) -> None:
     if json:
         print_json(summary)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.console import err, out, print_json
 from storyhash.cli.shared.listing import Item, print_items
 from storyhash.cli.shared.options import DataOption, JsonOption, ServerOption
+
+if TYPE_CHECKING:
+    from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
     help="List and drop videos that lack some of their segments.",
@@ -32,16 +35,9 @@ IdleOption = Annotated[
 ]
 
 
-class _Staged(Protocol):
-    """The staged videos of a data folder or of a running searcher, as JSON values."""
-
-    def staged(self, limit: int, cursor: str) -> dict[str, Any]: ...
-
-    def drop_staged(self, video_id: str, version: int) -> None: ...
-
-
 class _Local:
-    """The staged videos of a data folder that no searcher has open."""
+    """The staged videos of a data folder that no searcher has open, as JSON values; `RemoteCatalogue`
+    gives those of a searcher."""
 
     def __init__(self, index: LocalIndex) -> None:
         self._index = index
@@ -117,7 +113,7 @@ def _line(video: Item) -> str:
     )
 
 
-def _all(staged: _Staged, older_than_hours: float) -> Iterator[dict[str, Any]]:
+def _all(staged: _Local | RemoteCatalogue, older_than_hours: float) -> Iterator[dict[str, Any]]:
     cursor: str | None = ""
     while cursor is not None:
         page = staged.staged(_PAGE, cursor)

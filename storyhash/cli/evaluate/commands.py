@@ -83,7 +83,7 @@ def robustness(
     rows = [row for result in results for row in result.rows]
     report = robustness_report(rows, {run.backend.profile: run.path for run in results}, output)
     printed = group_tables(rows).values()
-    _tell(results, report, summarise(rows, ("group",)), printed, output, json)
+    _print_results(results, report, summarise(rows, ("group",)), printed, output, json)
 
 
 @app.command(cls=EvaluationCommand)
@@ -115,7 +115,7 @@ def ablation(
     )
     summaries = summarise(rows, ("group",))
     printed = [tables.per_configuration(summaries, GROUPS)]
-    _tell(results, report, summaries, printed, output, json)
+    _print_results(results, report, summaries, printed, output, json)
 
 
 @app.command(cls=EvaluationCommand)
@@ -173,7 +173,7 @@ def calibrate(
 app.command(cls=OptionalEvaluationCommand)(gate)
 
 
-def _tell(
+def _print_results(
     results: Sequence[runs.Result],
     report: Report,
     summaries: Sequence[Summary],

@@ -39,7 +39,7 @@ def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption 
     failed is tried again.
     """
     with remote_catalogue(server) as catalogue:
-        _tell(catalogue.follow(name), json)
+        _print(catalogue.follow(name), json)
 
 
 @app.command("activate")
@@ -50,7 +50,7 @@ def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOptio
     again.
     """
     with remote_catalogue(server) as catalogue:
-        _tell(catalogue.activate(name), json)
+        _print(catalogue.activate(name), json)
 
 
 @app.command("drop")
@@ -64,7 +64,7 @@ def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = 
     out.print(f"dropped {name}", markup=False)
 
 
-def _tell(item: Item, json: bool) -> None:
+def _print(item: Item, json: bool) -> None:
     if json:
         print_json(item)
     else:

@@ -115,7 +115,7 @@ def run_serve(
         closing(WorkInProgress.open(settings.data_dir, "delete")) as notes,
     ):
         check_banks(services.index, settings.matching)
-        _tell(services)
+        _log_notices(services)
         jobs.open(settings.data_dir / JOBS_FOLDER)
         deletions.open(notes)
         _end_deletions(deletions, services.index, reviews)
@@ -268,7 +268,7 @@ def _second_index(
     """What is asked where the first index finds no copy; None if nothing is."""
     if second is None:
         return None
-    _tell(second)
+    _log_notices(second)
     if not settings.second_opinion.enabled:
         return None
     return second_over(first, second.index, second.stage, settings.matching)
@@ -281,7 +281,7 @@ def _second_worker(first: LocalIndex, second: IndexServices) -> SecondIndexWorke
     return SecondIndexWorker(first, second.index, indexer)
 
 
-def _tell(services: IndexServices) -> None:
+def _log_notices(services: IndexServices) -> None:
     """Print the notices of the data folder once, at the start of the process."""
     for notice in services.index.notices:
         _log.warning("%s", notice)

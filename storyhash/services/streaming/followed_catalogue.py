@@ -154,7 +154,7 @@ class FollowedCatalogue:
             follower = self._add(name)
             follower.start()
             _log.info("following generation %r", name)
-        return self._told(follower)
+        return self._to_json(follower)
 
     def activate(self, name: str) -> dict[str, Any]:
         """Let another generation answer from the next query on; the old one is still followed. First,
@@ -175,7 +175,7 @@ class FollowedCatalogue:
             make_current(self._data_dir, name)
             _log.info("generation %r is now active, %r before", name, self._current)
             self._current = name
-        return self._told(follower)
+        return self._to_json(follower)
 
     def drop(self, name: str) -> None:
         """Stop following a generation and delete its index, not its topics. Raises UsageError for the
@@ -197,7 +197,7 @@ class FollowedCatalogue:
 
     def generations(self) -> Sequence[dict[str, Any]]:
         """All generations, in the form of the API and the command line."""
-        return [self._told(follower) for follower in self]
+        return [self._to_json(follower) for follower in self]
 
     def _add(self, name: str) -> IndexFollower:
         follower = self._make(name, lambda: name == self._current)
@@ -223,7 +223,7 @@ class FollowedCatalogue:
         reasons = "; ".join(self.reasons().values())
         return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
-    def _told(self, follower: IndexFollower) -> dict[str, Any]:
+    def _to_json(self, follower: IndexFollower) -> dict[str, Any]:
         opened = follower.opened
         counts = opened.index.videos.counts() if opened else {}
         return {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 from common.http.health import Health
 from common.http.server import HttpServer, health_app
@@ -37,10 +37,8 @@ class IngestRun:
     report: SendReport
 
 
-class PlanCallback(Protocol):
-    """Called with the plan before the work; returns a function that is called for each video."""
-
-    def __call__(self, plan: SendingPlan) -> OnSent: ...
+# Called with the plan before the work; returns a function that is called for each video.
+PlanCallback: TypeAlias = Callable[[SendingPlan], OnSent]
 
 
 def run_ingest(

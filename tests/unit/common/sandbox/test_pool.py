@@ -8,13 +8,14 @@ from contextlib import closing
 import pytest
 
 from common.cancellation import Cancellation
+from common.closeable import Closeable
 from common.errors import CancelledError, DecoderCrashedError
 from common.sandbox.pool import ChildPool
 from common.sandbox.process import Child
 from tests.unit.common.sandbox.test_process import LIMITS, TEXT, work
 
 
-class Named:
+class Named(Closeable):
     def __init__(self, name: str) -> None:
         self.name, self.closed = name, False
 
