@@ -55,10 +55,10 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
     def all_banks() -> dict[str, int]:
         """Every bank with a video, and every other that is set, with the number of its videos."""
         counts = catalogue.current().index.videos.bank_counts()
-        return {**dict.fromkeys(reviews.curated().banks, 0), **counts}
+        return {**dict.fromkeys(reviews.state.curation.current.banks, 0), **counts}
 
     def to_json(*named: tuple[str, int]) -> list[dict[str, Any]]:
-        banks = reviews.curated().banks
+        banks = reviews.state.curation.current.banks
         policies = policies_under(catalogue.current().matcher.policies, banks)
         return [_bank(name, banks.get(name), policies.of(name), videos) for name, videos in named]
 
@@ -89,7 +89,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             check_if_match(request, before)
             if caller.banks is not None and bank.negative != bool(before and before["negative"]):
                 raise _concerns_all(name)
-            reviews.curation.put_bank(name, bank, caller.key_id)
+            reviews.state.curation.put_bank(name, bank, caller.key_id)
             return to_json((name, banks.get(name, 0)))[0], before is None
 
     def delete(name: str, caller: Caller) -> None:
@@ -101,7 +101,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
                     "bank_not_empty",
                     f"the bank has {bank['videos']} videos; delete them, or give them another bank",
                 )
-            reviews.curation.delete_bank(name)
+            reviews.state.curation.delete_bank(name)
 
     @router.get(
         "/v1/banks",

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from common.errors import NotReadyError
 from common.http.request_facts import Caller
-from common.state.curation import CurationStore
 from common.state.job_rows import Job
 from common.state.jobs import JobStore
-from common.state.quotas import QuotaStore
 from common.state.roles import Role
 from common.state.state import State
 from searcher.jobs.job_files import JobFiles
@@ -32,23 +30,14 @@ class Jobs:
         self._files = JobFiles(folder)
 
     @property
+    def state(self) -> State:
+        """The state database. Raises NotReadyError before it is open."""
+        return self._state()
+
+    @property
     def store(self) -> JobStore:
         """The queue. Raises NotReadyError before it is open."""
-        return self._state().jobs
-
-    @property
-    def curation(self) -> CurationStore:
-        """What people have set. Raises NotReadyError before it is open."""
-        return self._state().curation
-
-    @property
-    def quotas(self) -> QuotaStore:
-        """What keys use. Raises NotReadyError before it is open."""
-        return self._state().quotas
-
-    def forget_video(self, video_id: str) -> None:
-        """See `State.forget_video`. Raises StateError, NotReadyError."""
-        self._state().forget_video(video_id)
+        return self.state.jobs
 
     @property
     def files(self) -> JobFiles:

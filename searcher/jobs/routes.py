@@ -51,7 +51,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         banks, thorough = banks_of(request), flag(request, "thorough")
         caller = facts_of(request.scope).caller
         answering = catalogue.current()
-        await check_banks(request, banks, answering.index.videos, jobs.curation.current)
+        await check_banks(request, banks, answering.index.videos, jobs.state.curation.current)
         # A long body is refused before it is sent.
         owner, key_id = jobs.files.owner, caller.key_id or ""
         await run(lambda: jobs.store.check_capacity(owner, key_id))

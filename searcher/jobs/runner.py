@@ -92,7 +92,7 @@ class JobRunner:
             request["thorough"],
         )
         if "video_id" not in request and job.key_id:
-            self._jobs.quotas.check_seconds(job.key_id)
+            self._jobs.state.quotas.check_seconds(job.key_id)
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
         with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
             return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
@@ -140,7 +140,7 @@ class JobRunner:
         result = work.result() if work.exception() is None else None
         for video_id in videos_named([job.request, result]):
             if answering.index.videos.get(video_id) is None:
-                self._jobs.forget_video(video_id)
+                self._jobs.state.forget_video(video_id)
 
 
 class _Progress:

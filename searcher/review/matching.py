@@ -65,7 +65,7 @@ class MatchQueries:
 
     def curation(self) -> Curation:
         """What people have set. Raises NotReadyError, StateError."""
-        return NOTHING if self._reviews is None else self._reviews.curated()
+        return NOTHING if self._reviews is None else self._reviews.state.curation.current
 
     def answer(
         self,
@@ -149,7 +149,7 @@ class MatchQueries:
             nonlocal counted
             for piece in take_pass(kind):
                 if piece.duration_seconds > counted:
-                    reviews.quotas.count_seconds(key_id, piece.duration_seconds - counted)
+                    reviews.state.quotas.count_seconds(key_id, piece.duration_seconds - counted)
                     counted = piece.duration_seconds
                 yield piece
 

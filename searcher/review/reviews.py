@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common.state.curation import Curation, CurationStore
 from common.state.events import video_indexed
 from common.state.exceptions import StoredException
-from common.state.idempotency import AnswerStore
 from common.state.matches import StoredMatch
 from common.state.outbox import Event
-from common.state.quotas import QuotaStore
 from common.state.state import State
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
@@ -37,7 +34,7 @@ class Reviews:
 
     def rules(self) -> CurationRules:
         """All that people have set, now. Raises NotReadyError, StateError."""
-        state = self._state()
+        state = self.state
         return CurationRules(state.curation.current, state.exceptions.of_references)
 
     @step("store matches")
@@ -57,7 +54,7 @@ class Reviews:
         found = ruled.found[:MAX_STORED]
         if not found:
             return ruled.answer
-        for one, match_id in zip(found, self._state().matches.record(found), strict=True):
+        for one, match_id in zip(found, self.state.matches.record(found), strict=True):
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
         self.forget_deleted(
@@ -74,42 +71,23 @@ class Reviews:
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
         """See `State.forget_video`. Raises StateError, NotReadyError."""
-        self._state().forget_video(video_id, banks)
-
-    def curated(self) -> Curation:
-        """What people have set. Raises NotReadyError before it is open, StateError."""
-        return self.curation.current
-
-    @property
-    def curation(self) -> CurationStore:
-        """Where it is kept what people have set. Raises NotReadyError before it is open."""
-        return self._state().curation
-
-    @property
-    def answers(self) -> AnswerStore:
-        """First answers to requests with an Idempotency-Key. Raises NotReadyError before it is open."""
-        return self._state().answers
-
-    @property
-    def quotas(self) -> QuotaStore:
-        """What keys use. Raises NotReadyError before it is open."""
-        return self._state().quotas
+        self.state.forget_video(video_id, banks)
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Move the matches and exceptions of a video to its new bank. Raises StateError,
         NotReadyError."""
-        state = self._state()
+        state = self.state
         state.matches.move_video(video_id, bank)
         state.exceptions.move_video(video_id, bank)
 
     def tell_indexed(self, answering: ServingIndex, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
-        self._state().webhooks.tell(video_indexed(video_id, bank, version))
+        self.state.webhooks.tell(video_indexed(video_id, bank, version))
         self.forget_deleted([video_id], answering)
 
     def tell_deleted(self, event: Event) -> None:
         """Tell webhooks that a video was deleted. Raises StateError, NotReadyError."""
-        self._state().webhooks.tell(event)
+        self.state.webhooks.tell(event)
 
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:

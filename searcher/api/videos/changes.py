@@ -51,7 +51,7 @@ def video_changes_router(
 
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
         with limits.checked(request, video_id, unknown_video), changing:
-            video, curation = current(video_id), reviews.curation
+            video, curation = current(video_id), reviews.state.curation
             check_if_match(request, video_to_json(video, curation.current))
             disabled = changes.pop(_DISABLED, None)
             if changes:

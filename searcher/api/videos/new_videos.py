@@ -126,19 +126,21 @@ def new_videos_router(
         key_id = facts_of(request.scope).caller.key_id
 
         def added() -> tuple[dict[str, Any], bool]:
-            known = None if reviews is None else reviews.answers.find(once)
+            known = None if reviews is None else reviews.state.answers.find(once)
             if known is not None:
                 return known, True
             with taken_in as file, limits.checked(request, entry.video_id, taken_id):
                 if reviews is not None and key_id is not None:
                     # Before it is in the queue, as it may leave it at once.
-                    reviews.quotas.note_payer(entry.video_id, key_id)
+                    reviews.state.quotas.note_payer(entry.video_id, key_id)
                 video = add(file)
                 if reviews is not None and video.state != "pending":
-                    reviews.quotas.forget_payer(entry.video_id)
-            value = video_to_json(video, NOTHING if reviews is None else reviews.curation.current)
+                    reviews.state.quotas.forget_payer(entry.video_id)
+            value = video_to_json(
+                video, NOTHING if reviews is None else reviews.state.curation.current
+            )
             if reviews is not None:
-                reviews.answers.add(once, value)
+                reviews.state.answers.add(once, value)
             return value, False
 
         value, replayed = await changes.answer(request, lambda _: added())

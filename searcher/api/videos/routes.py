@@ -50,7 +50,7 @@ def videos_router(
     changes = LoadShedder(_AT_WORK, _WAITING)
 
     def curated() -> Curation:
-        return NOTHING if reviews is None else reviews.curation.current
+        return NOTHING if reviews is None else reviews.state.curation.current
 
     @router.get(
         "/v1/videos",

@@ -42,7 +42,7 @@ class IndexedVideos:
         item = outcome.item
         name = item.entry.video_id
         try:
-            self._reviews.quotas.charge_video(name, outcome.duration_seconds)
+            self._reviews.state.quotas.charge_video(name, outcome.duration_seconds)
         except StoryHashError as error:
             _log.error("%r could not be counted for the quota: %s", name, error)
         found = self._follow_up(name, item.entry.bank, item.version, match=self._match)
