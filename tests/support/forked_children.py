@@ -49,7 +49,7 @@ def own_interpreters() -> Iterator[None]:
 
 def run(arguments: Sequence[str], pipe: int) -> None:
     """Run a child in this process, a fork. pipe: the number of its socket."""
-    # The supervisor in between is the parent now.
+    # The template is the parent now.
     sys.argv = ["-c", str(pipe), str(os.getppid()), *arguments[1:]]
     exec(interpreter.PROGRAM, {"__name__": "__main__"})
 

@@ -69,7 +69,7 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
 
     def _line(self) -> bytes:
-        """One message. The supervisor sends each message as one packet."""
+        """One message. The template sends each message as one packet."""
         line = self._status.recv(64)
         if not line:
             raise RuntimeError("the process that started a command has ended")

@@ -35,7 +35,9 @@ _MODULES = (
     "embedder.visual.offline",
     "ingest.decoder_work",
     "ingest.fetcher",
+    "numpy.ma",
     "pytest",
+    "rich._emoji_codes",
     "searcher.mirror.qdrant_edge",
     "searcher.mirror.subprocess_mirror",
     "storyhash.client.catalogue",
@@ -81,22 +83,26 @@ def send_request(
 
 def main() -> None:
     """Run the template. In a fork, `_serve` returns what to run."""
+    # What is imported stays, so the garbage collector would look for nothing, again and again.
+    gc.disable()
     from storyhash.cli.lazy_commands import COMMANDS
 
     for module in {one.module for one in COMMANDS.values()}:
         importlib.import_module(f"storyhash.cli.{module}")
     for module in (*_MODULES, *sys.argv[4:]):
         importlib.import_module(module)
+    from embedder.onnx_runtime import onnx_runtime
     from tests.support import forked_children, state_schema
 
+    onnx_runtime()
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("an import has started a thread, which a fork would lose")
     commands, children, sender = (socket.socket(fileno=int(one)) for one in sys.argv[1:4])
     forked_children.install(lambda: sender)
     state_schema.install()
     state_schema.prepare()
-    gc.collect()
     gc.freeze()
+    gc.enable()
     request, pipe = _serve(commands, children)
     try:
         if request.is_child:
@@ -120,54 +126,76 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
+@dataclass(frozen=True)
+class _Fork:
+    """A running fork. ended: its pidfd. told: the number of the socket that tells its exit code."""
+
+    pid: int
+    ended: int
+    told: int
+
+
 def _serve(*requests: socket.socket) -> tuple[Request, int]:
-    """Fork for each request; return in the fork. The first socket tells the end."""
+    """Fork for each request and tell the exit codes; return in the fork. The first socket tells the end."""
+    sources = {one.fileno(): one for one in requests}
+    forks: dict[int, _Fork] = {}
     waiting = select.poll()
-    for one in requests:
-        waiting.register(one, select.POLLIN)
+    for number in sources:
+        waiting.register(number, select.POLLIN)
     while True:
-        ready = {descriptor for descriptor, _ in waiting.poll()}
-        for source in requests:
-            if source.fileno() not in ready:
+        ready = [number for number, _ in waiting.poll()]
+        # Ends come first: a request may get the numbers of the descriptors that they close.
+        for number in ready:
+            if number in forks:
+                _end(forks, number, waiting)
+        for number in ready:
+            if number not in sources:
                 continue
-            message, descriptors, _, _ = socket.recv_fds(source, MAX_REQUEST_BYTES, _STREAMS + 2)
+            message, descriptors, _, _ = socket.recv_fds(
+                sources[number], MAX_REQUEST_BYTES, _STREAMS + 2
+            )
             if not message:
-                _reap()
                 os._exit(0)
-            if os.fork() == 0:
-                for one in requests:
-                    one.close()
-                return _supervise(Request(**json.loads(message)), descriptors)
-            for number in descriptors:
-                os.close(number)
-            _reap()
-
-
-def _reap() -> None:
-    """Collect the exit states of supervisors that have ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
-
-
-def _supervise(request: Request, descriptors: list[int]) -> tuple[Request, int]:
-    """Fork again, and tell the process id and the exit code. Only the fork returns from here."""
-    told = descriptors.pop()
-    pid = os.fork()
-    if pid:
-        for number in descriptors:
-            os.close(number)
-        # The process that sent the request may end first.
-        with suppress(ConnectionError):
-            os.write(told, str(pid).encode())
+            request, told = Request(**json.loads(message)), descriptors.pop()
+            pid = os.fork()
+            if pid == 0:
+                for other in (*sources, *forks, told):
+                    os.close(other)
+                return request, _become(request, descriptors)
+            for other in descriptors:
+                os.close(other)
+            fork = _Fork(pid, os.pidfd_open(pid), told)
+            forks |= {fork.ended: fork, told: fork}
+            waiting.register(fork.ended, select.POLLIN)
             if request.is_child:
-                _kill_without_owner(pid, told)
-            _, status = os.waitpid(pid, 0)
-            os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
-        os._exit(0)
-    os.close(told)
+                # That the other side is gone is reported anyway.
+                waiting.register(told, 0)
+            _tell(fork, pid)
+
+
+def _end(forks: dict[int, _Fork], number: int, waiting: select.poll) -> None:
+    """Tell the exit code of a fork that has ended; kill one whose requester is gone."""
+    fork = forks[number]
+    if number == fork.told:
+        os.kill(fork.pid, signal.SIGKILL)
+    _, status = os.waitpid(fork.pid, 0)
+    _tell(fork, os.waitstatus_to_exitcode(status))
+    for descriptor in (fork.ended, fork.told):
+        with suppress(KeyError):
+            waiting.unregister(descriptor)
+        os.close(descriptor)
+        del forks[descriptor]
+
+
+def _tell(fork: _Fork, number: int) -> None:
+    # The process that sent the request may end first.
+    with suppress(ConnectionError):
+        os.write(fork.told, str(number).encode())
+
+
+def _become(request: Request, descriptors: list[int]) -> int:
+    """Give a fork the session, streams, environment and folder of its request. Returns the number of its
+    pipe, if it is a child."""
     if request.new_session:
         os.setsid()
     for number, one in enumerate(descriptors[:_STREAMS]):
@@ -176,17 +204,7 @@ def _supervise(request: Request, descriptors: list[int]) -> tuple[Request, int]:
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
-    return request, descriptors[-1]
-
-
-def _kill_without_owner(pid: int, told: int) -> None:
-    """Wait until a fork has ended; kill it when the process that sent its request is gone."""
-    waiting = select.poll()
-    waiting.register(os.pidfd_open(pid), select.POLLIN)
-    # The end of the other side is reported anyway.
-    waiting.register(told, 0)
-    waiting.poll()
-    os.kill(pid, signal.SIGKILL)
+    return descriptors[-1]
 
 
 if __name__ == "__main__":
