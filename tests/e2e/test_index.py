@@ -102,7 +102,7 @@ def ready_videos(data: Path) -> int:
 def eight_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("eight")
     for seed in range(8):
-        draw(folder / f"{seed:02}.mp4", seed, 4.0)
+        draw(folder / f"{seed:02}.mp4", seed, 2.0)
     return folder
 
 

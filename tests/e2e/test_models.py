@@ -11,9 +11,10 @@ import pytest
 
 from embedder.weights.pinned import RECORD
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import Settings, draw, environment, storyhash
+from tests.e2e.conftest import ROOT, Settings, draw, environment, storyhash
+from tests.support import preloaded
 from tests.support.model_hub import COMMIT, serve_hub
-from tests.support.preloaded import start_python, start_with_networks
+from tests.support.preloaded import start_with_networks
 
 # What random networks propose has no outline and no trust to speak of.
 ANYTHING = {"STORYHASH_SAM2__MIN_PREDICTED_IOU": "0", "STORYHASH_SAM2__MIN_STABILITY": "0"}
@@ -46,16 +47,6 @@ def test_a_profile_indexes_and_finds_a_film_again(
     (answer,) = run.lines
     assert answer["matches"][0]["video_id"] == "b.mkv"
     assert ("not measured" in run.stderr) == profile.startswith("clip")
-
-
-@pytest.fixture
-def poisoned(tmp_path: Path) -> Path:
-    """A folder for PYTHONPATH in which torch and transformers are there, but break when imported."""
-    for name in ("torch", "transformers"):
-        package = tmp_path / "poison" / name
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text(f"raise SystemExit('{name} was imported')\n")
-    return tmp_path / "poison"
 
 
 def _whole(models: Path, scratch: Path) -> Settings:
@@ -112,16 +103,13 @@ def test_a_mistake_about_models_is_told_before_torch_is_imported(
     films: Path,
     models: Path,
     tmp_path: Path,
-    poisoned: Path,
 ) -> None:
     settings = wrong(models, tmp_path)  # type: ignore[operator]
-    path = f"{poisoned}:{environment()['PYTHONPATH']}"
-    run = storyhash(
-        *("index", films, "--data", tmp_path / "data", "--profile", "clip-sam2"),
-        start=start_python,
-        **{**settings, "PYTHONPATH": path},
+    arguments = ["index", str(films), "--data", str(tmp_path / "data"), "--profile", "clip-sam2"]
+    run = preloaded.run(
+        ["tests.support.without_networks", *arguments], env=environment(**settings), cwd=ROOT
     )
-    assert run.exit_code == exit_code, run.stderr
+    assert run.returncode == exit_code, run.stderr
     assert words in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "data").exists()

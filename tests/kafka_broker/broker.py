@@ -325,8 +325,9 @@ class KafkaCluster:
 
 
 def _java() -> list[str]:
-    # The quick compiler alone: a broker of a test lives for seconds.
+    # The quick compiler alone, and classes are not verified: a broker of a test lives for seconds.
     return [
         *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        *("-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote"),
         *("-cp", f"{jars()}/*"),
     ]

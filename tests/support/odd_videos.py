@@ -22,7 +22,8 @@ RATE = 25
 
 def pictures(count: int, width: int = 64, height: int = 48, shade: int = 0) -> list[UInt8Array]:
     """Changing checkerboards; a higher `shade` is darker."""
-    return [checkerboard(width, height, 4 + number % 6) // (1 + shade) for number in range(count)]
+    boards = [checkerboard(width, height, 4 + cell) // (1 + shade) for cell in range(min(count, 6))]
+    return [boards[number % 6] for number in range(count)]
 
 
 def jpeg(picture: UInt8Array) -> bytes:

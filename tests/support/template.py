@@ -136,7 +136,8 @@ class _Fork:
 
 
 def _serve(*requests: socket.socket) -> tuple[Request, int]:
-    """Fork for each request and tell the exit codes; return in the fork. The first socket tells the end."""
+    """Fork for each request and tell the exit codes; return in the fork. The first socket tells the
+    end."""
     sources = {one.fileno(): one for one in requests}
     forks: dict[int, _Fork] = {}
     waiting = select.poll()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from common.errors import UsageError
 from evaluation.data.record_io import write_rows
@@ -128,6 +129,17 @@ def test_rows_with_distractors_are_only_in_the_table_of_distractors(
     assert read.robustness["offline"] == RUN
 
 
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are composed, but their files are empty: where the subject is the text beside them."""
+
+    def save(_: Figure, path: Path, **options: Any) -> None:
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_each_profile_has_an_ablation_of_its_own(tmp_path: Path) -> None:
     other = [*rows("full", profile="sscd-motion"), *rows("visual-only", 5, profile="sscd-motion")]
     paths = {name: tmp_path / f"ablation-{name}.jsonl" for name in ("offline", "sscd-motion")}
@@ -153,6 +165,7 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> None:
     kept = "<!-- figures: speed -->\n| step |\n<!-- end -->"
     search = kept.replace("speed", "search")
@@ -174,6 +187,7 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     assert document(read_results(results), tmp_path) == text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_two_profiles_are_shown_together(results: Path, tmp_path: Path) -> None:
     write_rows(results / "rows-sscd-motion.jsonl", rows("full", 6, profile="sscd-motion"))
     (results / "robustness-sscd-motion.json").write_text(json.dumps(ABOUT))
