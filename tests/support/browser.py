@@ -85,7 +85,8 @@ def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = Tr
 
     what = f"{selector} with {text!r}" if text else selector
     ignored: Any = _stale()
-    waiting = WebDriverWait(browser, WAIT_SECONDS, 0.05, ignored_exceptions=ignored)
+    # Each look keeps three processes busy that what is waited for needs too.
+    waiting = WebDriverWait(browser, WAIT_SECONDS, 0.2, ignored_exceptions=ignored)
     try:
         return waiting.until(found)
     except TimeoutException:

@@ -205,7 +205,7 @@ def _asked(url: str, upload: Path) -> Iterator[None]:
     def ask() -> None:
         with httpx.Client(base_url=url, timeout=300) as client:
             # The pause leaves the processor to what is waited for.
-            while not enough.wait(0.5):
+            while not enough.wait(2.0):
                 raw = {"content-type": "application/octet-stream"}
                 for _ in range(20):
                     client.post("/v1/search", content=vectors.tobytes(), headers=raw)

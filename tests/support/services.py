@@ -151,7 +151,7 @@ class Service:
                 told = answer.text
                 if answer.status_code == 200:
                     return self
-            time.sleep(0.05)
+            time.sleep(0.2)
         raise RuntimeError(f"{self.name} is not ready: {told}\n{self.text()[-3000:]}")
 
     def metric(self, name: str, **labels: str) -> float:

@@ -88,7 +88,7 @@ def tenants(tmp_path: Path) -> Iterator[Tenants]:
 
 
 def _all(tenants: Tenants) -> list[Route]:
-    return list(routes(tenants.keyed.app.openapi(), tenants.ids))
+    return list(routes(tenants.keyed.document, tenants.ids))
 
 
 def test_no_route_shows_or_changes_a_thing_of_another_tenant(tenants: Tenants) -> None:

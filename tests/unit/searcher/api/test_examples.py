@@ -10,7 +10,7 @@ __all__ = ["keyed"]
 
 
 def test_every_example_fits_its_schema(keyed: Keyed) -> None:
-    components = keyed.app.openapi()["components"]
+    components = keyed.document["components"]
     named = {name: schema for name, schema in components["schemas"].items() if "examples" in schema}
     assert {"MatchAnswer", "SearchAnswer", "BankItem", "BankFeedback"} <= set(named)
     for name, schema in named.items():

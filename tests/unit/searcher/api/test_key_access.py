@@ -96,6 +96,9 @@ class Generations:
         return []
 
 
+_documents: dict[str, dict[str, Any]] = {}
+
+
 class Keyed:
     """The API of the four films, with keys."""
 
@@ -110,6 +113,7 @@ class Keyed:
         """whole: the generations and the incomplete videos (default: none of them)."""
         self.api = Api(folder)
         self.state = state
+        self._settings = settings
         self.added: list[str] = []
         whole = whole or Generations()
         self.jobs = Jobs(lambda: state)
@@ -145,6 +149,14 @@ class Keyed:
         if video is not None:
             videos.note_edit(replace(video, **changes), video.description)
         return videos.get(video_id)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document. It takes most of a second, and is the same for the same settings."""
+        key = self._settings.model_dump_json()
+        if key not in _documents:
+            _documents[key] = self.app.openapi()
+        return _documents[key]
 
     def ask(self, method: str, path: str, key: dict[str, str], **request: Any) -> Any:
         headers = {**request.pop("headers", {}), **key}

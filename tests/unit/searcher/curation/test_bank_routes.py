@@ -29,7 +29,7 @@ def banks(keyed: Keyed, key: dict[str, str], query: str = "") -> list[str]:
 
 
 def check(keyed: Keyed, model: str, value: Any) -> None:
-    document = keyed.app.openapi()
+    document = keyed.document
     schema = document["components"]["schemas"][model]
     Draft202012Validator({**schema, "components": document["components"]}).validate(value)
 

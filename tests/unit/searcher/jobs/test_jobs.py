@@ -68,7 +68,7 @@ def queue(keyed: Keyed) -> Queue:
 
 
 def check_schema(queue: Queue, value: Any) -> None:
-    document = queue.keyed.app.openapi()
+    document = queue.keyed.document
     schema = document["components"]["schemas"]["JobItem"]
     Draft202012Validator({**schema, "components": document["components"]}).validate(value)
 

@@ -47,7 +47,7 @@ class Reviewing:
         return str(next(one["decision"] for one in items if one["video_id"] == video_id))
 
     def check_schema(self, route: str, method: str, status: str, value: Any) -> None:
-        document = self.keyed.app.openapi()
+        document = self.keyed.document
         content = document["paths"][route][method]["responses"][status]["content"]
         schema = content["application/json"]["schema"]
         Draft202012Validator({**schema, "components": document["components"]}).validate(value)

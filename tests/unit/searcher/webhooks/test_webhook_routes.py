@@ -39,7 +39,7 @@ class Hooks:
         return list(page.json()["items"][::-1])
 
     def check(self, model: str, value: Any) -> None:
-        document = self.keyed.app.openapi()
+        document = self.keyed.document
         schema = document["components"]["schemas"][model]
         Draft202012Validator({**schema, "components": document["components"]}).validate(value)
 
@@ -113,7 +113,7 @@ def test_a_webhook_of_a_bank_learns_nothing_of_others(hooks: Hooks) -> None:
 
 
 def test_every_event_has_its_documented_form(hooks: Hooks) -> None:
-    keyed, document = hooks.keyed, hooks.keyed.app.openapi()
+    keyed, document = hooks.keyed, hooks.keyed.document
     assert set(document["webhooks"]) == set(EVENTS)
     webhook = hooks.create()
     answer = keyed.ask("POST", "/v1/match", keyed.all, content=b"a.mp4").json()

@@ -25,7 +25,7 @@ __all__ = ["keyed"]
 
 def items(keyed: Keyed, admin: dict[str, str]) -> list[dict[str, Any]]:
     answer = keyed.ask("GET", "/v1/snapshots", admin)
-    document = keyed.app.openapi()
+    document = keyed.document
     schema = document["components"]["schemas"]["SnapshotPage"]
     Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())
     return list(answer.json()["items"])

@@ -35,7 +35,7 @@ def test_what_is_given_is_changed_and_the_rest_stays(keyed: Keyed) -> None:
     changed = patch(keyed, A, json={"title": "Tea", "metadata": {"year": 1}})
     assert changed.status_code == 200, changed.text
     assert changed.json() == {**before, "title": "Tea", "metadata": {"year": 1}}
-    document = keyed.app.openapi()
+    document = keyed.document
     schema = document["components"]["schemas"]["VideoItem"]
     Draft202012Validator({**schema, "components": document["components"]}).validate(changed.json())
     shown = keyed.ask("GET", f"/v1/videos/{A}", keyed.all)
