@@ -27,9 +27,11 @@ from searcher.jobs.runner import JobRunner
 from searcher.metrics import watch_staged, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.storage.data_dir import read_manifest
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
+from storyhash.second_index import second_folder
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader
@@ -49,10 +51,12 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
     index raises, and what no retry mends."""
     opinion = settings.second_opinion
-    if opinion.profile is not None:
+    there = read_manifest(second_folder(settings.data_dir)) is not None
+    if opinion.enabled and (opinion.profile is not None or there):
         raise SettingsError(
-            "STORYHASH_SECOND_OPINION__PROFILE is for `storyhash index` and `storyhash serve`; a "
-            "searcher over Kafka asks a generation: set STORYHASH_SECOND_OPINION__GENERATION instead"
+            "STORYHASH_SECOND_OPINION__PROFILE and the folder second-opinion are for `storyhash index` "
+            "and `storyhash serve`; set STORYHASH_SECOND_OPINION__GENERATION instead, or "
+            "STORYHASH_SECOND_OPINION__ENABLED=false"
         )
     metrics = Metrics.create("search")
     metrics.watch_data_folder(settings.data_dir)

@@ -14,6 +14,7 @@ import pytest
 
 from common.errors import (
     NotReadyError,
+    SettingsError,
     StorageError,
     StoryHashError,
     TopicMissingError,
@@ -23,14 +24,14 @@ from common.messaging.events import Event, LogModel
 from common.messaging.topics import TopicNames
 from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
-from common.settings import SearcherSettings, ServiceSettings, Settings
+from common.settings import SearcherSettings, SecondOpinionSettings, ServiceSettings, Settings
 from searcher.generations import generation_folder, known_generations, make_folder
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
-from storyhash.services.streaming.search_service import CatalogueHealth, _wait
+from storyhash.services.streaming.search_service import CatalogueHealth, _wait, run_searcher
 from tests.faults.disks import Disk, can_mount
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
@@ -272,6 +273,16 @@ def test_the_generation_that_answers_gives_no_second_opinion(searcher: Searcher)
     with pytest.raises(UsageError, match="answers already"):
         searcher.start("")
     searcher.start()
+
+
+@pytest.mark.parametrize("profile", ["offline", None])
+def test_a_searcher_over_kafka_refuses_a_second_index(tmp_path: Path, profile: str | None) -> None:
+    if profile is None:
+        (tmp_path / "second-opinion").mkdir()
+        write_manifest(tmp_path / "second-opinion", FolderManifest("test", MODEL_ID, "local"))
+    settings = Settings(data_dir=tmp_path, second_opinion=SecondOpinionSettings(profile=profile))
+    with pytest.raises(SettingsError, match="STORYHASH_SECOND_OPINION__GENERATION instead"):
+        run_searcher(settings, threading.Event())
 
 
 def test_a_video_that_waits_is_dropped_in_the_log_too(
