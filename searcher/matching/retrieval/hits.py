@@ -54,12 +54,15 @@ class ViewHits:
 
     @classmethod
     def joined(cls, parts: Sequence[ViewHits]) -> ViewHits:
-        """The hits of all parts. No window may be in two parts."""
+        """The hits of all parts, and the names of the videos that have one: a video may be deleted
+        between two searches. No window may be in two parts."""
         numbers: dict[str, int] = {}
         videos = [np.zeros(0, dtype=np.int64)]
         for part in parts:
-            renamed = [numbers.setdefault(name, len(numbers)) for name in part.names]
-            videos.append(np.array(renamed, dtype=np.int64)[part.videos])
+            renamed = np.zeros(len(part.names), dtype=np.int64)
+            for video in np.unique(part.videos).tolist():
+                renamed[video] = numbers.setdefault(part.names[video], len(numbers))
+            videos.append(renamed[part.videos])
         windows = np.concatenate([videos[0], *(part.windows for part in parts)])
         order = np.argsort(windows, kind="stable")
         nothing = np.zeros(0)
