@@ -32,7 +32,12 @@ class Host:
                 self._answer(200, (films / Path(urlsplit(self.path).path).name).read_bytes())
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    # The service was killed while it sent.
+                    self.close_connection = True
+                    return
                 self._answer(receiver.take(dict(self.headers.items()), body), b"")
 
             def _answer(self, status: int, body: bytes) -> None:
