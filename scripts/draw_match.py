@@ -96,14 +96,9 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
     text = {"ha": "center", "va": "center", "color": _GREY}
     axes.text(6, 4.0, "query: upload.mp4, 12 s", **text)
     axes.text(6, 0.5, f"reference: {match['video_id']} in the index, 8 s", **text)
-    axes.text(6, 4.55, _in_words(match), ha="center", va="center", color=_CAPTION, fontsize=13)
-    axes.text(
-        *(sum(upper) / 2, 2.25, _picture_edit(match)),
-        ha="center",
-        va="center",
-        color=_CAPTION,
-        fontsize=12,
-    )
+    caption = {"ha": "center", "va": "center", "color": _CAPTION}
+    axes.text(6, 4.55, _in_words(match), fontsize=13, **caption)
+    axes.text(sum(upper) / 2, 2.25, match["transform"]["words"], fontsize=12, **caption)
     figure.savefig(path, dpi=150)
 
 
@@ -114,10 +109,6 @@ def _in_words(match: dict[str, Any]) -> str:
         f"{match['query_start_seconds']:.1f}-{match['query_end_seconds']:.1f} s of the query are "
         f"{match['ref_start_seconds']:.1f}-{match['ref_end_seconds']:.1f} s of {match['video_id']}"
     )
-
-
-def _picture_edit(match: dict[str, Any]) -> str:
-    return str(match["transform"]["words"])
 
 
 def main() -> None:
