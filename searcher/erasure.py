@@ -59,6 +59,11 @@ def erasure_receipt(
     if state is not None:
         places += [
             Place("matches", "matches, as query or reference", state.matches.count_of(video_id)),
+            Place(
+                "other matches",
+                "matches of two other videos that name it",
+                state.matches.mentions_of(video_id),
+            ),
             Place("exceptions", "exceptions", state.exceptions.count_of(video_id)),
             Place("jobs", "jobs that name it", state.jobs.count_of(video_id)),
             Place("webhooks", "deliveries that name it", state.deliveries.count_of(video_id)),
@@ -94,8 +99,6 @@ _KEPT = {
     "size and time of its file": "so that a watched folder does not bring it back",
     "audit log": "who deleted it, for STORYHASH_STATE__AUDIT_DAYS",
     "events of its deletion": "in the outbox of webhooks, until they are trimmed",
-    "its place as the best non-match of other matches": "with its id, address and score, as long as "
-    "each of these matches is kept",
 }
 
 

@@ -21,12 +21,12 @@ from sqlalchemy import (
 )
 
 from common.settings import StateSettings
-from common.state.coverage_of import CoverageOf
 from common.state.database import StateDatabase
 from common.state.events import match_found
+from common.state.mentions import forget_mentions, mentions, note_mentions
 from common.state.newest_first import count, newest_first
 from common.state.outbox import Event, tell
-from common.state.tables import MATCHES, VERDICTS
+from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
 
@@ -95,7 +95,7 @@ class MatchFilter:
         if self.min_probability is not None:
             found.append(table.probability >= self.min_probability)
         if self.min_coverage is not None:
-            found.append(CoverageOf(table.detail) >= self.min_coverage)
+            found.append(table.coverage >= self.min_coverage)
         if self.since is not None:
             found.append(table.found_at >= self.since)
         if self.fingerprint is not None:
@@ -165,13 +165,19 @@ class MatchStore:
         return [_stored(row) for row in rows], following, total
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> int:
-        """Delete all matches of a video, as query or reference, with their verdicts; returns their
-        number. banks: only matches that a caller of these banks may see."""
+        """Delete all matches of a video, as query or reference, with their verdicts, and what other
+        matches say of it; returns the number of deleted matches. banks: only matches that a caller of
+        these banks may see."""
+        visible = visible_to(banks)
         with self._database.change() as connection:
-            return _delete(
-                connection,
-                select(MATCHES.c.id).where(_of_video(video_id), *visible_to(banks)),
-            )
+            deleted = _delete(connection, select(MATCHES.c.id).where(_of_video(video_id), *visible))
+        with self._database.read() as connection:
+            named = select(MATCHES.c.id).where(mentions(video_id), *visible)
+            ids = connection.execute(named).scalars().all()
+        for start in range(0, len(ids), _STEP):
+            with self._database.change(alone=True) as connection:
+                forget_mentions(connection, ids[start : start + _STEP], video_id)
+        return deleted
 
     def not_copies_of(self, video_id: str) -> frozenset[str]:
         """The other videos of matches between this video and one of the catalogue, in either direction,
@@ -188,6 +194,11 @@ class MatchStore:
         """Number of matches of a video, as query or reference."""
         with self._database.read() as connection:
             return count(connection, MATCHES.c.id, [_of_video(video_id)])
+
+    def mentions_of(self, video_id: str) -> int:
+        """Number of matches of two other videos that name this one."""
+        with self._database.read() as connection:
+            return count(connection, MATCHES.c.id, [mentions(video_id)])
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Note the new bank of a video in its matches, so that who may see the video sees them."""
@@ -278,6 +289,7 @@ def _record(connection: Connection, found: FoundMatch, now: int, events: list[Ev
         "query_bank": None if found.query_bank is None else plain(found.query_bank),
         "decision": found.decision,
         "probability": found.probability,
+        "coverage": found.detail.get("coverage"),
         "found_at": now,
         "detail": dump(found.detail),
     }
@@ -294,6 +306,7 @@ def _record(connection: Connection, found: FoundMatch, now: int, events: list[Ev
             .where(MATCHES.c.id == match_id)
             .values(**values, times_found=MATCHES.c.times_found + 1)
         )
+    note_mentions(connection, match_id, found.detail)
     told_before = known is not None and known.decision == found.decision
     if found.decision != "no_match" and not told_before:
         judged = (found.bank, found.query_bank, found.decision, found.probability)
@@ -312,6 +325,7 @@ def _delete(connection: Connection, ids: Any) -> int:
     for start in range(0, len(chosen), _STEP):
         step = chosen[start : start + _STEP]
         connection.execute(delete(VERDICTS).where(VERDICTS.c.match_id.in_(step)))
+        connection.execute(delete(MATCH_MENTIONS).where(MATCH_MENTIONS.c.match_id.in_(step)))
         connection.execute(delete(MATCHES).where(MATCHES.c.id.in_(step)))
     return len(chosen)
 

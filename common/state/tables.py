@@ -98,6 +98,8 @@ MATCHES = Table(
     # After exceptions.
     Column("decision", String(16), nullable=False),
     Column("probability", Float, nullable=False),
+    # The share of the query that it covers.
+    Column("coverage", Float),
     # The latest verdict. Null if there is none.
     Column("verdict", String(16)),
     Column("first_found_at", BigInteger, nullable=False),
@@ -108,6 +110,16 @@ MATCHES = Table(
     Index("matches_ref_hash", "ref_hash"),
     Index("matches_found_at", "found_at"),
     sqlite_autoincrement=True,
+)
+
+# The videos that a match names besides its query and its reference, see `mentions.py`.
+MATCH_MENTIONS = Table(
+    "match_mentions",
+    METADATA,
+    Column("match_id", BigInteger, primary_key=True, autoincrement=False),
+    # Of the video's id, see `text.text_hash`.
+    Column("video_hash", String(64), primary_key=True),
+    Index("match_mentions_video_hash", "video_hash"),
 )
 
 VERDICTS = Table(

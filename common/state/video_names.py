@@ -35,12 +35,14 @@ def videos_named(value: Any) -> frozenset[str]:
 
 
 def without_video(value: Any, video_id: str) -> Any:
-    """The same JSON without the items of matches with a video. A range that refers to it stays, without
-    its name."""
+    """The same JSON without the items of matches with a video; a single item becomes null. A range that
+    refers to it stays, without its name."""
     if isinstance(value, list):
         return [without_video(one, video_id) for one in value if not _is_item_of(one, video_id)]
     if not isinstance(value, dict):
         return value
+    if _is_item_of(value, video_id):
+        return None
     if value.get("video_id") == video_id:
         return {**value, "video_id": None, "bank": None}
     return {name: without_video(one, video_id) for name, one in value.items()}

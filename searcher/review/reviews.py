@@ -10,6 +10,7 @@ from common.state.exceptions import StoredException
 from common.state.matches import StoredMatch
 from common.state.outbox import Event
 from common.state.state import State
+from common.state.video_names import videos_named
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
 from searcher.curation.apply_rules import CurationRules
@@ -58,7 +59,7 @@ class Reviews:
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
         self.forget_deleted(
-            [*ruled.items, *([query.video_id] if query.video_id else [])], answering
+            frozenset().union(*(videos_named(one.detail) for one in found)), answering
         )
         return ruled.answer
 

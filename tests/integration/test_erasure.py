@@ -29,7 +29,7 @@ from tests.unit.searcher.log.test_consumer import feed, searchable
 GONE = "secret-film"
 PLACES = (
     *("catalogue", "shard", "mirror", "snapshots", "staging", "thumbnails", "uploads"),
-    *("matches", "exceptions", "jobs", "webhooks", "answers", "backups"),
+    *("matches", "other matches", "exceptions", "jobs", "webhooks", "answers", "backups"),
 )
 
 

@@ -96,8 +96,9 @@ def videos_router(
     )
     async def delete_video(video_id: str, request: Request) -> Response:
         """Delete a video permanently from the catalogue, the index, the mirror and the snapshots, with
-        its matches, verdicts and exceptions, the jobs that ask about it, what the results of other jobs
-        say of it, and the deliveries that name it. `/v1/videos/{video_id}/erasure` shows what is left."""
+        its matches, verdicts and exceptions, the jobs that ask about it, what other matches and the
+        results of other jobs say of it, and the deliveries that name it.
+        `/v1/videos/{video_id}/erasure` shows what is left."""
         await no_body(request)
 
         def delete() -> bool:

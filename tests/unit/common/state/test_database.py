@@ -7,6 +7,7 @@ import stat
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,6 +21,7 @@ from common.errors import SettingsError, StateError
 from common.settings import Settings, StateSettings
 from common.state.database import StateDatabase
 from common.state.keys import KeyStore
+from common.state.matches import FoundMatch, MatchFilter, MatchStore
 from common.state.migrate import FOLDER, HEAD
 from common.state.tables import METADATA
 from tests.support import state_schema
@@ -43,6 +45,31 @@ def test_the_schema_that_tests_copy_is_the_one_the_migrations_make(tmp_path: Pat
     migrated = dump("migrated")
     with state_schema.copied_schema():
         assert dump("copied") == migrated
+
+
+def test_the_columns_of_matches_of_an_earlier_version_are_filled(
+    settings: Settings, database: StateDatabase
+) -> None:
+    matches = MatchStore(database, settings.state)
+    odd = 'a "b"/ü\udc80\0'
+    details: list[dict[str, Any]] = [
+        {"best_non_match": {"video_id": odd, "score": 0.4}, "negatives": [], "coverage": 0.5},
+        {"best_non_match": None, "negatives": [{"video_id": odd}, {"video_id": "q"}]},
+        {},
+    ]
+    query = {"query": {"video_id": "q"}, "ref_video_id": "r"}
+    for number, detail in enumerate(details):
+        found = FoundMatch(str(number), "r", "b", None, "copy", 0.9, {**query, **detail})
+        matches.record([found])
+    named = {video_id: matches.mentions_of(video_id) for video_id in (odd, "q", "r")}
+    assert named == {odd: 2, "q": 0, "r": 0}
+    with database.change() as connection:
+        connection.execute(text("DROP TABLE match_mentions"))
+        connection.execute(text("ALTER TABLE matches DROP COLUMN coverage"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    StateDatabase(settings).close()
+    assert {video_id: matches.mentions_of(video_id) for video_id in named} == named
+    assert matches.page(MatchFilter(min_coverage=0.5), None, 9)[2] == 1
 
 
 def test_the_newest_migration_is_the_head() -> None:

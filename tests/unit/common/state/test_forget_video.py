@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from common.settings import Settings
 from common.state.events import video_deleted, video_indexed
@@ -13,8 +14,10 @@ from common.state.idempotency import Once
 from common.state.job_rows import CANCELLED, DONE, NewJob, new_job_id
 from common.state.matches import FoundMatch
 from common.state.state import State
+from common.state.tables import METADATA
 from common.state.video_names import videos_named, without_video
 from common.state.webhooks import NewWebhook
+from storyhash.open_state import compact_state
 
 OWNER = "here"
 ITEM = {"video_id": "gone", "bank": "b", "score": 0.9}
@@ -75,6 +78,72 @@ def test_jobs_about_it_go_and_results_of_others_lose_it(state: State) -> None:
     state.jobs.finish(running, CANCELLED)
     assert state.deliveries.page(webhook.id, None, None, 9)[2] == 0
     assert state.jobs.page(None, None, 9)[2] == 2
+
+
+def best_non_match(video_id: str) -> dict[str, Any]:
+    pair = {"segment_id": f"{video_id}@0-4000", "similarity": 0.5}
+    return {
+        "video_id": video_id,
+        "uri": f"/films/{video_id}",
+        "score": 0.4,
+        "evidence": {"pairs": [pair]},
+    }
+
+
+def record(state: State, query: str, ref: str, **detail: Any) -> int:
+    own = {"query": {"fingerprint": query, "video_id": None}, "ref_video_id": ref, **detail}
+    return state.matches.record([FoundMatch(query, ref, "b", None, "copy", 0.9, own)])[0]
+
+
+def detail_of(state: State, match_id: int) -> dict[str, Any]:
+    match = state.matches.get(match_id, None)
+    assert match is not None
+    return match.detail
+
+
+def bytes_of(state: State, settings: Settings) -> bytes:
+    """All that the database has stored, once what was deleted is overwritten."""
+    if settings.state.url is not None:
+        with state.database.read() as connection:
+            tables = [list(connection.execute(select(one))) for one in METADATA.sorted_tables]
+        return repr(tables).encode()
+    compact_state(settings)
+    return b"".join(path.read_bytes() for path in settings.data_dir.glob("state.sqlite*"))
+
+
+def test_no_match_of_two_other_videos_names_it(
+    state: State, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.state.matches._STEP", 2)
+    refers = {"video_id": "gone", "bank": "n", "query_start_seconds": 1.0}
+    ids = [
+        record(state, f"sha256:{n}", "ref", best_non_match=best_non_match("gone")) for n in range(5)
+    ]
+    ids.append(record(state, "sha256:5", "ref", negatives=[refers]))
+    other = record(state, "sha256:6", "ref", best_non_match=best_non_match("kept"))
+    assert state.matches.mentions_of("gone") == 6
+    assert state.matches.count_of("gone") == 0
+    assert b"/films/gone" in bytes_of(state, settings)
+    state.forget_video("gone")
+    assert state.matches.mentions_of("gone") == 0
+    assert [detail_of(state, one)["best_non_match"] for one in ids[:5]] == [None] * 5
+    assert detail_of(state, ids[5])["negatives"] == [{**refers, "video_id": None, "bank": None}]
+    assert detail_of(state, other)["best_non_match"] == best_non_match("kept")
+    left = bytes_of(state, settings)
+    assert b"gone" not in left
+    assert b"/films/kept" in left
+
+
+def test_whom_a_match_names_is_as_it_was_found_last(state: State) -> None:
+    record(state, "sha256:1", "ref", best_non_match=best_non_match("gone"))
+    again = record(state, "sha256:1", "ref", best_non_match=best_non_match("kept"))
+    assert (state.matches.mentions_of("gone"), state.matches.mentions_of("kept")) == (0, 1)
+    # A limited key forgets only what its banks tell.
+    state.forget_video("kept", frozenset({"other"}))
+    assert state.matches.mentions_of("kept") == 1
+    state.forget_video("ref")
+    assert state.matches.get(again, None) is None
+    assert state.matches.mentions_of("kept") == 0
 
 
 def test_deliveries_go_whatever_their_state_but_not_those_of_its_deletion(state: State) -> None:
@@ -138,6 +207,7 @@ def test_a_range_that_refers_to_a_video_stays_without_its_name() -> None:
     refers = {"video_id": "gone", "bank": "b", "query_start_seconds": 1.0}
     value = {"matches": [{**KEPT, "negatives": [refers]}], "best_non_match": None}
     assert videos_named(value) == {"gone", "kept"}
+    assert without_video({"best_non_match": ITEM}, "gone") == {"best_non_match": None}
     cut = without_video(value, "gone")
     assert videos_named(cut) == {"kept"}
     assert cut["matches"][0]["negatives"] == [

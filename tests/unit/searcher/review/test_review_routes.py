@@ -284,6 +284,33 @@ def test_a_video_that_is_deleted_while_it_is_matched_leaves_no_match(
     assert [one["ref_video_id"] for one in page["items"]] == [A]
 
 
+def test_a_deleted_video_is_the_best_non_match_no_more(
+    review: Reviewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/matches/{review.match_id(A)}"
+    match = review.ask("GET", path).json()
+    other = match["best_non_match"]["video_id"]
+    assert review.ask("DELETE", f"/v1/videos/{other}", review.keyed.all).status_code == 204
+    again = review.ask("GET", path).json()
+    assert again == {**match, "best_non_match": None}
+    review.check_schema("/v1/matches/{match_id}", "get", "200", again)
+    receipt = review.ask("GET", f"/v1/videos/{other}/erasure", review.keyed.all).json()
+    assert receipt["erased"], receipt
+    # The same for one that is deleted while it is compared.
+    record, index = review.keyed.state.matches.record, review.keyed.api.index
+    deleted: list[str] = []
+
+    def deleted_meanwhile(found: Any) -> list[int]:
+        deleted.extend(one.detail["best_non_match"]["video_id"] for one in found[:1])
+        index.delete_video(deleted[0])
+        return record(found)
+
+    monkeypatch.setattr(review.keyed.state.matches, "record", deleted_meanwhile)
+    review.match()
+    assert review.ask("GET", path).json()["best_non_match"] is None
+    assert review.keyed.state.matches.mentions_of(deleted[0]) == 0
+
+
 @pytest.mark.parametrize("since", ["yesterday", "9" * 30, "2026-13-01"])
 def test_since_is_a_time(review: Reviewing, since: str) -> None:
     assert error_of(review.ask("GET", f"/v1/matches?since={since}")) == (400, "usage")
