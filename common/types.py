@@ -22,10 +22,8 @@ FRAME_CODE_SIZE = 64
 DEFAULT_BANK = "default"
 
 PassName: TypeAlias = Literal["first", "closer", "thorough"]
-(
-    "Passes over a query: first (the whole frame); second (also crops and transforms of the "
-    "frame); exhaustive (the same at more moments)."
-)
+"""Passes over a query: first (the whole frame); second (also crops and transforms of the frame);
+exhaustive (the same at more moments)."""
 
 Array: TypeAlias = npt.NDArray[Any]
 Float32Array: TypeAlias = npt.NDArray[np.float32]

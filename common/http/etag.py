@@ -22,7 +22,7 @@ IF_MATCH: dict[str, Any] = {
 
 def tagged_response(request: Request, value: Any) -> Response:
     """A value as JSON with its ETag; 304 without a body if `If-None-Match` of a GET names it."""
-    tag = _tag(value)
+    tag = etag(to_json(value))
     # The browser may keep it, but asks each time whether it is still valid.
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not_modified(request, tag):
@@ -31,9 +31,9 @@ def tagged_response(request: Request, value: Any) -> Response:
 
 
 def not_modified(request: Request, tag: str) -> bool:
-    """Whether the client of a GET has the version with this ETag already."""
+    """Whether the client of a GET or HEAD has the version with this ETag already."""
     given = _names(request, "if-none-match")
-    return request.method == "GET" and (tag in given or given == {"*"})
+    return request.method in ("GET", "HEAD") and (tag in given or given == {"*"})
 
 
 def check_if_match(request: Request, value: Any) -> None:
@@ -41,7 +41,7 @@ def check_if_match(request: Request, value: Any) -> None:
     if "if-match" not in request.headers:
         return
     given = _names(request, "if-match")
-    if _tag(value) not in given and given != {"*"}:
+    if etag(to_json(value)) not in given and given != {"*"}:
         raise ApiError(
             412,
             "precondition_failed",
@@ -49,8 +49,9 @@ def check_if_match(request: Request, value: Any) -> None:
         )
 
 
-def _tag(value: Any) -> str:
-    return f'"{hashlib.sha256(to_json(value)).hexdigest()[:32]}"'
+def etag(content: bytes) -> str:
+    """The ETag of a content: the begin of its SHA-256."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def _names(request: Request, header: str) -> set[str]:

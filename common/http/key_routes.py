@@ -111,9 +111,12 @@ def key_router(access: Access) -> APIRouter:
             given.queries_per_day, given.upload_bytes_per_day, given.video_seconds_per_day
         )
         new = NewKey(
-            *(given.name, Role(given.role), given.banks, given.expires_seconds),
-            requests_per_minute=given.requests_per_minute,
-            quota=quota,
+            given.name,
+            Role(given.role),
+            given.banks,
+            given.expires_seconds,
+            given.requests_per_minute,
+            quota,
         )
         key, token = await run(lambda: access.state.keys.create(new))
         facts_of(request.scope).target = key.id

@@ -34,6 +34,12 @@ def content_type(request: Request) -> str:
     return kind.decode("latin-1")
 
 
+def accepts(request: Request, media_type: str) -> bool:
+    """Whether the `Accept` header names a media type, given in lower case."""
+    given = request.headers.get("accept", "").lower().split(",")
+    return media_type in (one.partition(";")[0].strip() for one in given)
+
+
 def unsupported(given: str, expected: str) -> ApiError:
     """An error 415 for a content type."""
     return ApiError(

@@ -3,12 +3,13 @@ the API."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
+
+from common.http.etag import etag, not_modified
 
 _FOLDER = "page"
 _INDEX = "index.html"
@@ -48,13 +49,13 @@ class PageFile:
             "Content-Security-Policy": _POLICY,
             # The browser asks each time, and gets 304 while the file is the same.
             "Cache-Control": "no-cache",
-            "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+            "ETag": etag(content),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Resource-Policy": "same-origin",
         }
 
     def response(self, request: Request) -> Response:
-        if request.headers.get("if-none-match") == self._headers["ETag"]:
+        if not_modified(request, self._headers["ETag"]):
             return Response(status_code=304, headers=self._headers)
         return Response(self._content, headers=self._headers)
 

@@ -99,7 +99,8 @@ class CurationRules:
             items = by_reference[one.ref_video_id]
             of_reference = exceptions.get(one.ref_video_id, [])
             ruling = rule(
-                *(items, of_reference),
+                items,
+                of_reference,
                 fingerprint=query.fingerprint,
                 bank=one.bank,
                 policy=policies.of(one.bank),
@@ -140,14 +141,7 @@ class CurationRules:
         found = [item for item in answer["matches"] if item["bank"] in banks]
         answer["matches"] = [item for item in answer["matches"] if item["bank"] not in banks]
         answer["candidates"] = [one for one in answer["candidates"] if one["bank"] not in banks]
-        negatives = [
-            Negative(
-                *(item["video_id"], item["bank"]),
-                *(item["query_start_seconds"], item["query_end_seconds"]),
-            )
-            for item in found
-            if item["decision"] == "copy"
-        ]
+        negatives = [Negative.of(item) for item in found if item["decision"] == "copy"]
         if query.bank in banks and query.video_id is not None:
             seconds = answer["query"]["duration_seconds"]
             negatives.insert(0, Negative(query.video_id, query.bank, 0.0, seconds))
@@ -174,13 +168,20 @@ class CurationRules:
         for video_id, items in by_reference.items():
             bank = items[0]["bank"]
             detail = match_detail(
-                *(query, items, non_matches.get(bank), policies.of(bank), answer["model_id"]),
+                query,
+                items,
+                non_matches.get(bank),
+                policies.of(bank),
+                answer["model_id"],
                 negatives=negatives,
                 acts=acts_of(self.curation.banks.get(bank), bank, identity.fingerprint),
             )
             found.append(
                 FoundMatch(
-                    *(identity.fingerprint, video_id, bank, identity.bank),
+                    identity.fingerprint,
+                    video_id,
+                    bank,
+                    identity.bank,
                     decision=detail["found_decision"],
                     probability=detail["probability"],
                     detail=detail,

@@ -77,7 +77,10 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         except ValueError as error:
             raise UsageError(str(error)) from None
         bank = BankSetting(
-            *(given.title, given.description, given.enabled, chosen),
+            given.title,
+            given.description,
+            given.enabled,
+            chosen,
             negative=given.negative,
             share=given.share,
             actions=[one.model_dump() for one in given.actions],

@@ -58,7 +58,11 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         def add() -> tuple[dict[str, Any], bool]:
             video = visible_video(catalogue.current().index.videos, given.ref_video_id, caller)
             new = exceptions.NewException(
-                *(given.kind, video.bank, given.ref_video_id, given.reason, given.note),
+                given.kind,
+                video.bank,
+                given.ref_video_id,
+                given.reason,
+                given.note,
                 fingerprint=given.query_fingerprint,
                 start_seconds=given.start_seconds,
                 end_seconds=given.end_seconds,
@@ -96,7 +100,9 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         banks = banks_for(request, frozenset(bank or ()))
         found, following, total = await run(
             lambda: reviews.state.exceptions.page(
-                *(banks, cursor, limit),
+                banks,
+                cursor,
+                limit,
                 kind=kind,
                 fingerprint=query_fingerprint,
                 ref_video_id=ref_video_id,

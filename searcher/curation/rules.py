@@ -25,6 +25,12 @@ class Negative:
     start_seconds: float
     end_seconds: float
 
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> Negative:
+        """The range of an item of a match report."""
+        start, end = item["query_start_seconds"], item["query_end_seconds"]
+        return cls(item["video_id"], item["bank"], start, end)
+
     @property
     def interval(self) -> tuple[float, float]:
         return self.start_seconds, self.end_seconds
@@ -114,12 +120,7 @@ class _Part:
         if not over or found["decision"] == "no_match":
             return cls(found["decision"], over, query, [query])
         free = _without((start, end), [_seconds(one) for one in over])
-        left = covered_seconds(free)
-        decision = found["decision"]
-        if _is_excluded(left):
-            decision = "no_match"
-        elif decision == "copy" and left < (end - start) / 2:
-            decision = "review"
+        decision = _weakened(found["decision"], free, end - start)
         # The tempo is constant within a range.
         tempo = (query[1] - query[0]) / (end - start) if end > start else 0.0
         rest = [(query[0] + tempo * (a - start), query[0] + tempo * (b - start)) for a, b in free]
@@ -133,13 +134,16 @@ class _Part:
             return replace(self, negatives=over)
         intervals = [one.interval for one in over]
         rest = [free for some in self.rest for free in _without(some, intervals)]
-        left = covered_seconds(rest)
-        decision = self.decision
-        if _is_excluded(left):
-            decision = "no_match"
-        elif decision == "copy" and left < (end - start) / 2:
-            decision = "review"
+        decision = _weakened(self.decision, rest, end - start)
         return replace(self, decision=decision, rest=rest, negatives=over)
+
+
+def _weakened(decision: str, rest: Sequence[tuple[float, float]], seconds: float) -> str:
+    """The decision on a range of `seconds` of which only the intervals `rest` count."""
+    left = covered_seconds(rest)
+    if _is_excluded(left):
+        return "no_match"
+    return "review" if decision == "copy" and left < seconds / 2 else decision
 
 
 def _long_enough(

@@ -12,6 +12,7 @@ from common.http.error_schemas import ERRORS
 from common.http.errors import json_response
 from common.http.load_shedding import LoadShedder
 from common.http.paging import RowNumber
+from common.http.request_body import accepts
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
@@ -52,7 +53,7 @@ def evidence_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
 
         value = await load_shedder.answer(request, pack)
         headers = {"Cache-Control": "private, no-store"}
-        if not _wants_html(request):
+        if not accepts(request, HTML_TYPE):
             return json_response(value, headers=headers)
         headers |= {
             "Content-Security-Policy": f"{POLICY}; sandbox; frame-ancestors 'none'",
@@ -61,9 +62,3 @@ def evidence_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         return Response(evidence_page(value), headers=headers, media_type=HTML_TYPE)
 
     return router
-
-
-def _wants_html(request: Request) -> bool:
-    """Whether the `Accept` header names HTML."""
-    given = request.headers.get("accept", "").lower().split(",")
-    return HTML_TYPE in (one.partition(";")[0].strip() for one in given)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.probability_text import probability_text
+
 _DECISIONS = {"copy": "Copy", "review": "Perhaps a copy", "no_match": "No match"}
 VERDICTS = {
     "copy": "Copy",
@@ -16,10 +18,9 @@ VERDICTS = {
 
 
 def percent(probability: float) -> str:
-    """A probability; never 100 % and never 0 %."""
-    if probability > 0.999:
-        return "more than 99.9 %"
-    return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
+    """`probability_text` in a sentence: `93.1 %`, `more than 99.9 %`."""
+    text = probability_text(probability).replace("%", " %")
+    return text.replace(">", "more than ").replace("<", "less than ")
 
 
 def query_name(match: Mapping[str, Any]) -> str:

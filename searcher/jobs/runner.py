@@ -21,6 +21,7 @@ from common.types import PassName
 from searcher.api.protocols import ServingIndex
 from searcher.jobs.jobs import Jobs
 from searcher.review.matching import MatchQueries, MatchTask
+from searcher.review.reviews import forget_deleted
 
 _log = logging.getLogger("storyhash.jobs")
 # How often a running job looks whether it is cancelled, and tells its progress.
@@ -138,9 +139,7 @@ class JobRunner:
     ) -> None:
         """A video that was deleted during the work took along only what was stored before."""
         result = work.result() if work.exception() is None else None
-        for video_id in videos_named([job.request, result]):
-            if answering.index.videos.get(video_id) is None:
-                self._jobs.state.forget_video(video_id)
+        forget_deleted(self._jobs.state, videos_named([job.request, result]), answering)
 
 
 class _Progress:

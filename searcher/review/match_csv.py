@@ -32,12 +32,6 @@ COLUMNS = (
 )
 
 
-def wants_csv(request: Request) -> bool:
-    """Whether the `Accept` header of a request names CSV."""
-    given = request.headers.get("accept", "").lower().split(",")
-    return CSV_TYPE in (one.partition(";")[0].strip() for one in given)
-
-
 def csv_response(request: Request, page: Mapping[str, Any]) -> Response:
     """A page of matches, each with its best range. The header `Link` names the next page."""
     text = io.StringIO()

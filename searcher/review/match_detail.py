@@ -129,13 +129,7 @@ def rule_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> Ru
         bank=match.bank,
         policy=Policy(*(found[name] for name in names)),
         query_seconds=query["duration_seconds"],
-        negatives=[
-            Negative(
-                *(one["video_id"], one["bank"]),
-                *(one["query_start_seconds"], one["query_end_seconds"]),
-            )
-            for one in match.detail.get("negatives", ())
-        ],
+        negatives=list(map(Negative.of, match.detail.get("negatives", ()))),
     )
 
 

@@ -15,8 +15,8 @@ from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
-from common.http.request_body import documented_body, read_model
-from common.http.request_facts import facts_of
+from common.http.request_body import accepts, documented_body, read_model
+from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
 from common.state import verdicts
 from common.state.feedback import by_decision, by_reviewers
@@ -26,7 +26,7 @@ from searcher.api.match.schemas import Decision
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.visible_video import visible_video
-from searcher.review.match_csv import CSV_TYPE, csv_response, wants_csv
+from searcher.review.match_csv import CSV_TYPE, csv_response
 from searcher.review.match_view import matches_to_json
 from searcher.review.reviews import Reviews
 from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
@@ -123,7 +123,8 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
 
         def listed() -> Response:
             found = page(only, cursor, limit)
-            return csv_response(request, found) if wants_csv(request) else json_response(found)
+            as_csv = accepts(request, CSV_TYPE)
+            return csv_response(request, found) if as_csv else json_response(found)
 
         return await run(listed)
 
@@ -137,7 +138,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         visible = facts_of(request.scope).caller.banks
         (value,) = await run(
             lambda: matches_to_json(
-                *(reviews.state, [one(match_id, request)], titles()), whole=True, visible=visible
+                reviews.state, [one(match_id, request)], titles(), whole=True, visible=visible
             )
         )
         return tagged_response(request, value)
@@ -169,9 +170,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         """Judge a match. Earlier verdicts are kept; the latest one counts."""
         caller = facts_of(request.scope).caller
         given = await read_model(request, NewVerdict, _MAX_JSON_BYTES)
-        new = verdicts.NewVerdict(
-            *(given.verdict, given.reason, given.note), author=caller.name, key_id=caller.key_id
-        )
+        new = _new_verdict(given, caller)
         once = once_of(request, given.model_dump_json())
         added = await run(lambda: reviews.state.verdicts.add(match_id, new, caller.banks, once))
         if added is None:
@@ -190,9 +189,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         facts = facts_of(request.scope)
         caller = facts.caller
         given = await read_model(request, NewVerdicts, _MAX_JSON_BYTES)
-        new = verdicts.NewVerdict(
-            *(given.verdict, given.reason, given.note), author=caller.name, key_id=caller.key_id
-        )
+        new = _new_verdict(given, caller)
         once = once_of(request, given.model_dump_json())
         match_ids = list(dict.fromkeys(given.match_ids))
         facts.target = " ".join(map(str, match_ids))[:_MAX_TARGET]
@@ -235,6 +232,12 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
 def unknown_match(match_id: int) -> ApiError:
     """The refusal of a match that does not exist or that the caller may not see."""
     return ApiError(404, "unknown_match", f"no match {match_id}; /v1/matches lists them")
+
+
+def _new_verdict(given: NewVerdict, caller: Caller) -> verdicts.NewVerdict:
+    return verdicts.NewVerdict(
+        given.verdict, given.reason, given.note, author=caller.name, key_id=caller.key_id
+    )
 
 
 def _milliseconds(given: str) -> int:

@@ -73,7 +73,7 @@ def _match(
     left_out = _HIDDEN if whole else _HIDDEN | _LARGE
     ranges = []
     for found, decision, applied, covered in zip(
-        *(detail["ranges"], ruling.decisions, ruling.exceptions, ruling.negatives), strict=True
+        detail["ranges"], ruling.decisions, ruling.exceptions, ruling.negatives, strict=True
     ):
         item = {name: found[name] for name in found if whole or name != "evidence"}
         item["decision"] = decision
@@ -89,7 +89,7 @@ def _match(
         "decision": match.decision,
         "ranges": ranges,
         "action": action_on(
-            *(ranges, detail["query"]["duration_seconds"], detail.get("acts", _DEFAULT_ACTS))
+            ranges, detail["query"]["duration_seconds"], detail.get("acts", _DEFAULT_ACTS)
         ),
         "found_at": iso(match.found_at),
         "first_found_at": iso(match.first_found_at),

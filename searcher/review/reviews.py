@@ -8,7 +8,6 @@ from typing import Any
 from common.state.events import video_indexed
 from common.state.exceptions import StoredException
 from common.state.matches import StoredMatch
-from common.state.outbox import Event
 from common.state.state import State
 from common.state.video_names import videos_named
 from common.tracing import step
@@ -58,21 +57,8 @@ class Reviews:
         for one, match_id in zip(found, self.state.matches.record(found), strict=True):
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
-        self.forget_deleted(
-            frozenset().union(*(videos_named(one.detail) for one in found)), answering
-        )
+        forget_deleted(self.state, videos_named([one.detail for one in found]), answering)
         return ruled.answer
-
-    def forget_deleted(self, video_ids: Iterable[str], answering: ServingIndex) -> None:
-        """A video that was deleted while it was matched took along only what was stored before: delete
-        what has been stored of it since. Raises StateError, NotReadyError."""
-        for video_id in set(video_ids):
-            if answering.index.videos.get(video_id) is None:
-                self.forget_video(video_id)
-
-    def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> None:
-        """See `State.forget_video`. Raises StateError, NotReadyError."""
-        self.state.forget_video(video_id, banks)
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Move the matches and exceptions of a video to its new bank. Raises StateError,
@@ -84,11 +70,15 @@ class Reviews:
     def tell_indexed(self, answering: ServingIndex, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
         self.state.webhooks.tell(video_indexed(video_id, bank, version))
-        self.forget_deleted([video_id], answering)
+        forget_deleted(self.state, [video_id], answering)
 
-    def tell_deleted(self, event: Event) -> None:
-        """Tell webhooks that a video was deleted. Raises StateError, NotReadyError."""
-        self.state.webhooks.tell(event)
+
+def forget_deleted(state: State, video_ids: Iterable[str], answering: ServingIndex) -> None:
+    """A video that was deleted while it was matched took along only what was stored before: delete what
+    has been stored of it since. Raises StateError."""
+    for video_id in set(video_ids):
+        if answering.index.videos.get(video_id) is None:
+            state.forget_video(video_id)
 
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:

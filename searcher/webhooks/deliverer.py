@@ -115,7 +115,10 @@ class Deliverer:
             self._count("dead")
             _log.warning(
                 "event %s is a dead letter after %d attempts at %s: %s",
-                *(attempt.event_id, attempt.number, public_uri(attempt.url), error),
+                attempt.event_id,
+                attempt.number,
+                public_uri(attempt.url),
+                error,
             )
 
     def _trim(self) -> None:

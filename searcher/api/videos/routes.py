@@ -110,9 +110,10 @@ def videos_router(
                         # Also of an unknown video: an earlier call may have ended between the two steps.
                         # A service that does not know it yet may follow a log, where it is of any bank.
                         caller = facts_of(request.scope).caller
-                        reviews.forget_video(video_id, caller.banks if event is None else None)
+                        state = reviews.state
+                        state.forget_video(video_id, caller.banks if event is None else None)
                         if event is not None:
-                            reviews.tell_deleted(event)
+                            state.webhooks.tell(event)
                 return known
 
         known = await changes.answer(request, lambda _: delete())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
-from common.http.etag import not_modified
+from common.http.etag import etag, not_modified
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
@@ -58,7 +57,7 @@ def thumbnail_router(catalogue: Catalogue) -> APIRouter:
         if picture is None:
             return Response(status_code=204, headers={"Cache-Control": "private, no-cache"})
         headers = {
-            "ETag": f'"{hashlib.sha256(picture.webp).hexdigest()[:32]}"',
+            "ETag": etag(picture.webp),
             "Cache-Control": f"private, max-age={_FRESH_SECONDS}",
             "Vary": "Authorization",
             "Cross-Origin-Resource-Policy": "same-origin",

@@ -256,8 +256,8 @@ def _end_deletions(deletions: Deletions, index: LocalIndex, reviews: Reviews) ->
     def end(deletion: Deletion) -> None:
         # A video that is still there was not deleted, and nobody was told that it was.
         if index.videos.get(deletion.video_id) is None:
-            reviews.forget_video(deletion.video_id)
-            reviews.tell_deleted(deletion.event)
+            reviews.state.forget_video(deletion.video_id)
+            reviews.state.webhooks.tell(deletion.event)
 
     deletions.recover(end)
 
