@@ -5,10 +5,11 @@ Importing all modules takes seconds. `storyhash --help`, `--version` and shell c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -94,7 +95,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = _Commands()
+        self.commands = cast(Any, _Commands())
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -119,22 +120,11 @@ class _Completion:
     type: str = "plain"
 
 
-class _Commands(MutableMapping[str, Any]):
+class _Commands(Mapping[str, Any]):
     """The commands by name, in the order of `COMMANDS`, imported on access."""
 
-    def __init__(self) -> None:
-        self._imported: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._imported:
-            self._imported[name] = _imported(name, *COMMANDS[name].target.split(":"))
-        return self._imported[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._imported[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a command cannot be removed")
+        return _imported(name)
 
     def __contains__(self, name: object) -> bool:
         return name in COMMANDS
@@ -146,7 +136,9 @@ class _Commands(MutableMapping[str, Any]):
         return len(COMMANDS)
 
 
-def _imported(name: str, module: str, attribute: str) -> Any:
+@cache
+def _imported(name: str) -> Any:
+    module, attribute = COMMANDS[name].target.split(":")
     target = getattr(import_module(f"storyhash.cli.{module}"), attribute)
     parent = typer.Typer(rich_markup_mode=None, add_completion=False)
     parent.callback()(_nothing)

@@ -12,13 +12,9 @@ from common.state.keys import MAX_RATE, NewKey
 from common.state.quotas import MAX_QUOTA, Quota
 from common.state.roles import Role
 from storyhash.cli.administration.durations import seconds_of
-from storyhash.cli.administration.state_items import (
-    banks_text,
-    print_created,
-    print_removed,
-)
-from storyhash.cli.shared.console import notice, out, print_json
-from storyhash.cli.shared.listing import Item, print_page
+from storyhash.cli.administration.state_items import banks_text, print_created
+from storyhash.cli.shared.console import notice
+from storyhash.cli.shared.listing import Item, print_done, print_item, print_page
 from storyhash.cli.shared.options import (
     CursorOption,
     DataOption,
@@ -157,10 +153,7 @@ def limit_key(
         if key is None:
             raise _unknown_key(key_id)
         note_change(state, "keys.update", key_id, 200)
-    if json:
-        print_json(key.to_json())
-        return
-    out.print(_line(key.to_json()), markup=False)
+    print_item(key.to_json(), _line, as_json=json)
 
 
 @app.command("revoke")
@@ -175,7 +168,7 @@ def revoke_key(
             raise _unknown_key(key_id)
         note_change(state, "keys.revoke", key_id, 204)
         any_valid = any(key.revoked_at is None for key in state.keys.page(limit=10_000)[0])
-    print_removed("revoked", key_id, as_json=json)
+    print_done("revoked", key_id, as_json=json)
     if not any_valid:
         notice(
             "no key is left; services still require one: create one with `storyhash keys create`"

@@ -15,14 +15,6 @@ def print_created(item: Item, secret_field: str, message: str, *, as_json: bool)
     err.print(message, markup=False)
 
 
-def print_removed(word: str, item_id: str, *, as_json: bool) -> None:
-    """word: what was done, for example "revoked"."""
-    if as_json:
-        print_json({word: item_id})
-        return
-    out.print(f"{word} {item_id}", markup=False)
-
-
 def banks_text(item: Item) -> str:
     """The banks an item is limited to."""
     return "all banks" if item["banks"] is None else "banks " + ", ".join(item["banks"])

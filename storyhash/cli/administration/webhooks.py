@@ -11,12 +11,8 @@ from common.settings import load_settings
 from common.state.outbox import EVENT_TYPES
 from common.state.webhooks import NewWebhook
 from searcher.webhooks.sender import check_url
-from storyhash.cli.administration.state_items import (
-    banks_text,
-    print_created,
-    print_removed,
-)
-from storyhash.cli.shared.listing import Item, print_page
+from storyhash.cli.administration.state_items import banks_text, print_created
+from storyhash.cli.shared.listing import Item, print_done, print_page
 from storyhash.cli.shared.options import (
     DataOption,
     JsonOption,
@@ -99,7 +95,7 @@ def remove_webhook(
                 f"there is no webhook {webhook_id!r}; `storyhash webhooks list` shows them"
             )
         note_change(state, "webhooks.delete", webhook_id, 204)
-    print_removed("removed", webhook_id, as_json=json)
+    print_done("removed", webhook_id, as_json=json)
 
 
 def _line(webhook: Item) -> str:

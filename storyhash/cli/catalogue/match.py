@@ -98,7 +98,9 @@ def _answers(
         yield (
             to_json(outcome, services, rules)
             for outcome in run_queries(
-                *(services.queries, services.matcher, uris),
+                services.queries,
+                services.matcher,
+                uris,
                 only=rules.filter(None),
                 decided=rules.has_copy,
                 thorough=thorough,

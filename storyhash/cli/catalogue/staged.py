@@ -11,8 +11,8 @@ from common.errors import UnknownVideoError, UsageError
 from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
-from storyhash.cli.shared.console import err, out, print_json
-from storyhash.cli.shared.listing import Item, print_items
+from storyhash.cli.shared.console import err
+from storyhash.cli.shared.listing import Item, print_done_ids, print_items
 from storyhash.cli.shared.options import DataOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
@@ -98,10 +98,7 @@ def drop(
             style="red",
             markup=False,
         )
-    if json:
-        print_json({"dropped": dropped})
-    else:
-        out.print(f"{len(dropped)} dropped")
+    print_done_ids("dropped", dropped, as_json=json)
     if unknown:
         raise typer.Exit(UnknownVideoError.exit_code)
 

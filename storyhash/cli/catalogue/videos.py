@@ -16,6 +16,7 @@ from searcher.storage.selection import Selection
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.completion import video_ids
 from storyhash.cli.shared.console import check_interrupt, err, out, print_fields, print_json
+from storyhash.cli.shared.listing import print_done, print_done_ids
 from storyhash.cli.shared.options import (
     CursorOption,
     DataOption,
@@ -193,10 +194,7 @@ def delete_videos(
     if server is None:
         # A service does so itself.
         forget_videos(load_settings(data_dir=data), deleted)
-    if json:
-        print_json({"deleted": deleted})
-    else:
-        out.print(f"{len(deleted)} deleted")
+    print_done_ids("deleted", deleted, as_json=json)
     if len(deleted) < len(ids):
         raise typer.Exit(UnknownVideoError.exit_code)
 
@@ -248,10 +246,7 @@ def compact(data: DataOption = None, json: JsonOption = False) -> None:
             second.compact()
             second.save_snapshot(keep=1)
     compact_state(settings)
-    if json:
-        print_json({"compacted": str(settings.data_dir)})
-    else:
-        out.print(f"compacted {settings.data_dir}", markup=False)
+    print_done("compacted", str(settings.data_dir), as_json=json)
 
 
 def _delete_from_second(settings: Settings, video_ids: Sequence[str]) -> None:

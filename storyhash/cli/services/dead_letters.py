@@ -15,8 +15,8 @@ from common.messaging.dead_letters import DeadLetter, find_letters, read_dead_le
 from common.messaging.topics import TopicNames, takes_replays
 from common.messaging.transport import Transport
 from common.settings import load_settings
-from storyhash.cli.shared.console import err, out, print_fields, print_json
-from storyhash.cli.shared.listing import Item, print_page
+from storyhash.cli.shared.console import err, print_fields
+from storyhash.cli.shared.listing import Item, print_done_ids, print_page
 from storyhash.cli.shared.options import CursorOption, JsonOption
 
 app = typer.Typer(
@@ -127,10 +127,7 @@ def replay_letters(
         err.print(
             f"{letter_id}: not replayed: it did not come from a StoryHash topic", markup=False
         )
-    if json:
-        print_json({"replayed": ids})
-    else:
-        out.print(f"{len(ids)} replayed")
+    print_done_ids("replayed", ids, as_json=json)
     if foreign:
         raise typer.Exit(UsageError.exit_code)
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from storyhash.cli.shared.console import out, print_json
-from storyhash.cli.shared.listing import Item, print_items
+from storyhash.cli.shared.listing import Item, print_done, print_item, print_items
 from storyhash.cli.shared.options import JsonOption
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
 
@@ -39,7 +38,7 @@ def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption 
     failed is tried again.
     """
     with remote_catalogue(server) as catalogue:
-        _print(catalogue.follow(name), json)
+        print_item(catalogue.follow(name), _line, as_json=json)
 
 
 @app.command("activate")
@@ -50,7 +49,7 @@ def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOptio
     again.
     """
     with remote_catalogue(server) as catalogue:
-        _print(catalogue.activate(name), json)
+        print_item(catalogue.activate(name), _line, as_json=json)
 
 
 @app.command("drop")
@@ -58,17 +57,7 @@ def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = 
     """Stop following a generation and delete its index. Its topics are kept."""
     with remote_catalogue(server) as catalogue:
         catalogue.drop(name)
-    if json:
-        print_json({"dropped": name})
-        return
-    out.print(f"dropped {name}", markup=False)
-
-
-def _print(item: Item, json: bool) -> None:
-    if json:
-        print_json(item)
-    else:
-        out.print(_line(item), markup=False)
+    print_done("dropped", name, as_json=json)
 
 
 def _line(item: Item) -> str:

@@ -10,6 +10,24 @@ from storyhash.cli.shared.console import err, out, print_json
 Item: TypeAlias = Mapping[str, Any]
 
 
+def print_item(item: Item, line: Callable[[Item], str], *, as_json: bool) -> None:
+    """Print one item."""
+    if as_json:
+        print_json(item)
+    else:
+        out.print(line(item), markup=False)
+
+
+def print_done(word: str, name: str, *, as_json: bool) -> None:
+    """Print what was done with one item. word: for example `revoked`."""
+    print_item({word: name}, lambda _: f"{word} {name}", as_json=as_json)
+
+
+def print_done_ids(word: str, ids: Sequence[str], *, as_json: bool) -> None:
+    """Print what was done with several items: their ids as JSON, or their number."""
+    print_item({word: ids}, lambda _: f"{len(ids)} {word}", as_json=as_json)
+
+
 def print_items(items: Sequence[Item], line: Callable[[Item], str], *, as_json: bool) -> None:
     """Print a whole list."""
     print_page({"items": items, "next_cursor": None}, line, "", as_json=as_json)
