@@ -36,6 +36,11 @@ def not_modified(request: Request, tag: str) -> bool:
     return request.method in ("GET", "HEAD") and (tag in given or given == {"*"})
 
 
+def is_newer(request: Request, value: Any) -> bool:
+    """Whether the client has another version than this value, as `If-None-Match` says."""
+    return "if-none-match" in request.headers and not not_modified(request, _tag(value))
+
+
 def check_if_match(request: Request, value: Any) -> None:
     """Raises ApiError (412) if `If-Match` is given and does not name this value."""
     if "if-match" not in request.headers:

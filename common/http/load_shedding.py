@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -86,6 +86,21 @@ class LoadShedder:
             if not self._places[sender.name]:
                 del self._places[sender.name]
 
+    @asynccontextmanager
+    async def parked(self, sender: Sender) -> AsyncIterator[asyncio.Future[None]]:
+        """Take a place for a request that waits and needs no thread (`at_work` is 0). The future is done
+        when the place is needed for a request of another sender, or if there is no place."""
+        async with AsyncExitStack() as place:
+            try:
+                await place.enter_async_context(self.entered(sender))
+            except ApiError:
+                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                turn.set_result(None)
+            else:
+                turn = self._turns.ask(sender)
+                place.callback(self._turns.leave, sender, turn)
+            yield turn
+
     def _check(self, sender: Sender) -> str | None:
         """The sender whose waiting request makes room; None if no room must be made. Raises ApiError."""
         if self._places.total() < self._capacity:
@@ -131,7 +146,7 @@ class LoadShedder:
         Raises ClientDisconnect if the client disconnects, ApiError (429 or 503) if the request made room
         for one of another sender.
         """
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(gone_of(receive))
         try:
             await self._take_turn(gone, sender)
             self._running += 1
@@ -210,7 +225,7 @@ def busy(message: str, retry_seconds: int = 5, status: int = 503) -> ApiError:
     )
 
 
-async def _gone(receive: Receive) -> None:
+async def gone_of(receive: Receive) -> None:
     """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -13,6 +13,7 @@ from common.state.jobs import JobStore
 from common.state.roles import Role
 from common.state.state import State
 from searcher.jobs.job_files import JobFiles
+from searcher.jobs.job_watch import JobWatch
 
 
 class Jobs:
@@ -24,6 +25,8 @@ class Jobs:
         self._files: JobFiles | None = None
         # Set when there may be a job to begin.
         self.added = threading.Event()
+        # Is told when a job of this process changes.
+        self.watch = JobWatch()
 
     def open(self, folder: Path) -> None:
         """Keep uploads in this folder from now on. Raises StorageError."""
@@ -51,6 +54,7 @@ class Jobs:
         known = self.store.cancel(job_id, key_of_jobs(caller))
         if known and job_id not in self.store.open_ids(self.files.owner):
             self.files.delete(job_id)
+        self.watch.changed(job_id)
         return known
 
     def get(self, job_id: str, caller: Caller) -> Job | None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
-from common.http.etag import tagged_response
+from common.http.etag import is_newer, tagged_response
+from common.http.fair_turns import sender_of
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
+from common.http.load_shedding import LoadShedder
 from common.http.paging import Cursor, Limit, StateThreads, page_json
 from common.http.request_body import no_body
 from common.http.request_facts import Caller, facts_of
 from common.http.roles import needs
 from common.http.upload import MatchRequest, UploadStore
 from common.state.idempotency import Once
-from common.state.job_rows import Job, NewJob, new_job_id
+from common.state.job_rows import OPEN_STATES, Job, NewJob, new_job_id
 from common.state.keys import iso
 from common.state.roles import Role
 from common.state.text import dump
@@ -30,13 +32,21 @@ from searcher.jobs.jobs import Jobs, key_of_jobs
 from searcher.jobs.schemas import JobItem, JobPage
 from searcher.review.match_detail import QueryIdentity
 
+# Requests that wait for a job at one time. They hold no thread.
+_MAX_WAITS = 100
+# Proxies usually end a request without an answer after 60 s.
+MAX_WAIT_SECONDS = 30
+_WAIT = (
+    "Wait until the job changes, at most this long. With `If-None-Match`: until it differs from that "
+    "version. If too many requests wait, the answer comes at once."
+)
 _DOCUMENTED = {**MATCH_DOCUMENTED, "parameters": [*MATCH_DOCUMENTED["parameters"], IDEMPOTENCY_KEY]}
 
 
 def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["jobs"])
-    run = StateThreads().run
+    run, waits = StateThreads().run, LoadShedder(0, _MAX_WAITS)
 
     @router.post(
         "/v1/jobs",
@@ -85,13 +95,30 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         dependencies=needs(Role.READER),
         responses={200: {"model": JobItem}, **ERRORS},
     )
-    async def show_job(job_id: str, request: Request) -> Response:
+    async def show_job(
+        job_id: str,
+        request: Request,
+        wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=_WAIT)] = 0,
+    ) -> Response:
         """Get a job: its state, and its result when it is done."""
-        caller = facts_of(request.scope).caller
-        job = await run(lambda: jobs.get(_plain(job_id), caller))
-        if job is None:
-            raise _unknown(job_id)
-        return tagged_response(request, job_to_json(job, jobs))
+        caller, known = facts_of(request.scope).caller, _plain(job_id)
+
+        async def read() -> dict[str, Any]:
+            job = await run(lambda: jobs.get(known, caller))
+            if job is None:
+                raise _unknown(job_id)
+            return job_to_json(job, jobs)
+
+        first = await read()
+        if wait_seconds and first["state"] in OPEN_STATES and not is_newer(request, first):
+            await no_body(request)
+            async with waits.parked(sender_of(request)) as room_needed:
+                latest = await jobs.watch.until(
+                    *(known, read, lambda value: value != first, wait_seconds),
+                    *(request.receive, room_needed),
+                )
+                return tagged_response(request, latest)
+        return tagged_response(request, first)
 
     @router.delete(
         "/v1/jobs/{job_id}",

@@ -63,6 +63,7 @@ class JobRunner:
         job = store.take(owner) if store.has_queued(owner) else None
         if job is None:
             return False
+        self._jobs.watch.changed(job.id)
         cancellation, progress = Cancellation(), _Progress()
         with ThreadPoolExecutor(1, thread_name_prefix="job") as threads:
             try:
@@ -73,6 +74,7 @@ class JobRunner:
                 cancellation.cancel()
             wait([work])
         self._end(job, work, told_to_end=told_to_end)
+        self._jobs.watch.changed(job.id)
         self._forget_deleted(answering, job, work)
         return True
 
@@ -113,6 +115,7 @@ class JobRunner:
             if progress.value != told:
                 told = progress.value
                 store.tell_progress(job.number, told)
+                self._jobs.watch.changed(job.id)
         return False
 
     def _end(self, job: Job, work: Future[dict[str, Any]], *, told_to_end: bool) -> None:

@@ -2,8 +2,11 @@
 
 import { ApiError, call } from "./api.js";
 
-const FIRST_WAIT_MILLISECONDS = 200;
-const MOST_WAIT_MILLISECONDS = 1500;
+// The service answers when the job changes, after this time at the latest.
+const WAIT_SECONDS = 20;
+// Between two calls, where the service cannot wait or is not reached.
+const FIRST_PAUSE_MILLISECONDS = 200;
+const MOST_PAUSE_MILLISECONDS = 1500;
 // The job goes on while the connection is lost or the service has no time, so it is asked for again: for a minute or more.
 const MOST_FAILURES = 40;
 const PASSING = new Set([0, 429, 502, 503, 504]);
@@ -20,7 +23,7 @@ export async function hasJobs() {
 
 /** Wait for the result of a job. progress(words, fraction). Raises ApiError, or AbortError when cancelled. */
 export async function resultOf(job, progress, signal) {
-  let wait = FIRST_WAIT_MILLISECONDS;
+  let pause = FIRST_PAUSE_MILLISECONDS;
   let failures = 0;
   const path = `/v1/jobs/${encodeURIComponent(job.id)}`;
   const cancel = () => call("DELETE", path).catch(() => {});
@@ -28,15 +31,20 @@ export async function resultOf(job, progress, signal) {
   try {
     while (job.state === "queued" || job.state === "running") {
       progress(...inWords(job));
-      await new Promise((resolve) => setTimeout(resolve, wait));
-      if (signal.aborted) throw new DOMException("cancelled", "AbortError");
-      wait = Math.min(MOST_WAIT_MILLISECONDS, wait * 1.3);
+      const before = JSON.stringify(job);
+      const soon = performance.now() + pause;
       try {
-        job = await call("GET", path, { signal });
+        job = await call("GET", `${path}?wait_seconds=${WAIT_SECONDS}`, { signal });
         failures = 0;
       } catch (error) {
         if (!PASSING.has(error.status) || ++failures > MOST_FAILURES) throw error;
       }
+      if (JSON.stringify(job) !== before) pause = FIRST_PAUSE_MILLISECONDS;
+      else if (failures || performance.now() < soon) {
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        pause = Math.min(MOST_PAUSE_MILLISECONDS, pause * 1.3);
+      }
+      if (signal.aborted) throw new DOMException("cancelled", "AbortError");
     }
   } finally {
     signal.removeEventListener("abort", cancel);

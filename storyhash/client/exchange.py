@@ -24,8 +24,10 @@ Result = TypeVar("Result")
 Outcome: TypeAlias = httpx.Response | httpx.TransportError | None
 Steps: TypeAlias = Generator[httpx.Request | float, Outcome, Result]
 _ENDED = frozenset({"done", "failed", "cancelled"})
-# Between two looks at a job.
-_FIRST_SECONDS, _MOST_SECONDS = 0.1, 2.0
+# How long the service is asked to wait for a change of a job.
+_MOST_SECONDS = 20.0
+# Between two looks at a job, where the service does not wait.
+_FIRST_SECONDS, _MOST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class Exchange:
@@ -80,17 +82,23 @@ class Exchange:
     ) -> Steps[JobItem]:
         """A job when it has ended. Raises DependencyError at the time-out, and the errors of `answer`."""
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        wait = _FIRST_SECONDS
+        job, pause = (yield from self.result(show_job(job_id))), _FIRST_SECONDS
         while True:
-            job = yield from self.result(show_job(job_id))
             if on_progress is not None:
                 on_progress(job)
             if job.state in _ENDED:
                 return job
-            if until is not None and time.monotonic() >= until:
+            left = _MOST_SECONDS if until is None else until - time.monotonic()
+            if left <= 0:
                 raise DependencyError(
                     f"job {job_id} is {job.state} after {timeout_seconds} s; wait for it again, or "
                     "cancel it"
                 )
-            yield wait
-            wait = min(_MOST_SECONDS, wait * 1.5)
+            before, asked = job, time.monotonic()
+            job = yield from self.result(show_job(job_id, wait_seconds=min(left, _MOST_SECONDS)))
+            if job != before:
+                pause = _FIRST_SECONDS
+            elif time.monotonic() - asked < min(left, pause):
+                # A service with too many requests that wait answers this one at once.
+                yield pause
+                pause = min(_MOST_PAUSE_SECONDS, pause * 1.5)

@@ -25,6 +25,7 @@ class JobWorker(Background):
     def stop(self) -> None:
         super().stop()
         self._jobs.added.set()
+        self._jobs.watch.end()
 
     def work(self) -> None:
         """Run jobs."""

@@ -68,9 +68,11 @@ def list_jobs(*, limit: int = 100, cursor: str | None = None) -> Call[JobPage]:
 
 
 @operation("GET", "/v1/jobs/{job_id}")
-def show_job(job_id: str) -> Call[JobItem]:
-    """A job, with its result if it is done."""
-    return Call(as_model(JobItem), path={"job_id": job_id})
+def show_job(job_id: str, *, wait_seconds: float | None = None) -> Call[JobItem]:
+    """A job, with its result if it is done. wait_seconds: wait until it changes, at most this long (up to
+    30)."""
+    query = {"wait_seconds": wait_seconds}
+    return Call(as_model(JobItem), path={"job_id": job_id}, query=query)
 
 
 @operation("DELETE", "/v1/jobs/{job_id}")

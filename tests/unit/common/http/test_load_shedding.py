@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from common.cancellation import Cancellation
 from common.http.errors import ApiError
-from common.http.fair_turns import NOBODY, FairTurns, Sender
+from common.http.fair_turns import NOBODY, EvictedError, FairTurns, Sender
 from common.http.load_shedding import LoadShedder
 from common.http.request_metrics import QueueMetrics
 from common.metrics import Metrics
@@ -351,3 +351,23 @@ def test_the_queue_is_measured_while_it_works_and_is_empty_afterwards() -> None:
         assert (measured("running_requests"), measured("waiting_requests")) == (0, 0)
 
     run(check())
+
+
+def test_a_request_that_only_waits_makes_room_for_another_sender() -> None:
+    load_shedder = LoadShedder(0, 2)
+    one, other = Sender("one", has_key=True), Sender("other", has_key=True)
+
+    async def whole() -> None:
+        async with load_shedder.parked(one) as first, load_shedder.parked(one) as second:
+            async with load_shedder.parked(one) as third:
+                # There is no place, and its own requests are not ended for it.
+                assert third.done()
+                assert not first.done()
+                assert not second.done()
+            async with load_shedder.parked(other) as fourth:
+                assert [one.done() for one in (first, second, fourth)] == [False, True, False]
+                assert isinstance(second.exception(), EvictedError)
+        async with load_shedder.parked(one) as again:
+            assert not again.done()
+
+    run(whole())

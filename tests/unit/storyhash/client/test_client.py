@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,14 +213,16 @@ def test_a_job_is_waited_for(client: Client, keyed: Keyed) -> None:
     assert client.create_job(b"a.mp4", name="a.mp4", idempotency_key="1").id == again.id
     assert client.list_jobs().total == 2
     looks: list[str] = []
+    runner = threading.Thread(target=run_jobs, args=(keyed,))
 
     def look(seen: Any) -> None:
+        if not looks:
+            runner.start()
         looks.append(seen.state)
-        if len(looks) == 2:
-            run_jobs(keyed)
 
     done = client.wait_for_job(job.id, on_progress=look)
-    assert looks == ["queued", "queued", "done"]
+    runner.join()
+    assert (looks[0], looks[-1]) == ("queued", "done")
     assert done.result is not None
     assert done.result.decision == "copy"
     with pytest.raises(DependencyError, match="is queued after 0"):
@@ -403,3 +406,20 @@ def test_a_stream_is_read_while_it_arrives() -> None:
             assert b"".join(answer.iter_bytes()) == b"film"
         with pytest.raises(UsageError), client.stream(call):
             pass
+
+
+def test_a_service_that_cannot_wait_is_asked_again_after_pauses() -> None:
+    times = {"created_at": "2026-05-04T12:00:00+00:00", "started_at": None, "finished_at": None}
+    query = {"kind": "upload", "fingerprint": "sha256:1", "uri": "a.mp4"}
+    nothing = dict.fromkeys(("position", "progress", "expires_at", "error", "result"))
+    job = {"id": "1", "query": query, **times, **nothing}
+    queued = httpx.Response(200, json={**job, "state": "queued"})
+    done = httpx.Response(200, json={**job, "state": "done"})
+    transport, got = answering(queued, queued, queued, done)
+    pauses: list[float] = []
+    with Client(URL, transport=transport, sleep=pauses.append) as client:
+        assert client.wait_for_job("1").state == "done"
+    waits = [request.url.params.get("wait_seconds") for request, _ in got]
+    assert waits == [None, "20.0", "20.0", "20.0"]
+    assert len(pauses) == 2
+    assert 0 < pauses[0] < pauses[1]
