@@ -38,7 +38,7 @@ def not_modified(request: Request, tag: str) -> bool:
 
 def is_newer(request: Request, value: Any) -> bool:
     """Whether the client has another version than this value, as `If-None-Match` says."""
-    return "if-none-match" in request.headers and not not_modified(request, _tag(value))
+    return "if-none-match" in request.headers and not not_modified(request, etag(to_json(value)))
 
 
 def check_if_match(request: Request, value: Any) -> None:
