@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from common.state.events import video_deleted
 from common.state.outbox import Event
 from common.work_in_progress import WorkInProgress
+from searcher.storage.disk_reserve import DiskReserve
 from searcher.storage.video import Video
 
 
@@ -32,13 +33,14 @@ class Deletions:
     def __init__(self, notes: WorkInProgress | None = None) -> None:
         """notes: outlive the process (default: none do)."""
         self._notes = notes or WorkInProgress()
+        self._reserve: DiskReserve | None = None
         self._lock = threading.Lock()
         # By the id of the video: those that an error interrupted too.
         self._begun: dict[str, Deletion] = {}
 
-    def open(self, notes: WorkInProgress) -> None:
-        """Keep notes here from now on."""
-        self._notes = notes
+    def open(self, notes: WorkInProgress, reserve: DiskReserve) -> None:
+        """Keep notes here from now on, and use this reserve where the disk is full."""
+        self._notes, self._reserve = notes, reserve
 
     @contextmanager
     def begun(self, video_id: str, video: Video | None) -> Iterator[Event | None]:
@@ -55,11 +57,14 @@ class Deletions:
             yield None
             return
         name = _name(deletion)
-        self._notes.take(name)
-        yield deletion.event
-        with self._lock:
-            self._begun.pop(video_id, None)
-        self._notes.done(name)
+        with ExitStack() as room:
+            if self._reserve is not None:
+                room.enter_context(self._reserve.given_up())
+            self._notes.take(name)
+            yield deletion.event
+            with self._lock:
+                self._begun.pop(video_id, None)
+            self._notes.done(name)
 
     def recover(self, end: Callable[[Deletion], None]) -> None:
         """End what a crash interrupted. end: is called for each deletion that had begun; its video may

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -63,7 +63,7 @@ class JobWatch:
                     if enough(found) or left <= 0 or self._ended or room_needed.done():
                         return found
                     woken = asyncio.ensure_future(event.wait())
-                    waited: set[asyncio.Future[object]] = {woken, gone, room_needed}
+                    waited: set[asyncio.Future[Any]] = {woken, gone, room_needed}
                     await asyncio.wait(
                         waited,
                         timeout=min(left, _LOOK_SECONDS),

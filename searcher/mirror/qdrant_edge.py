@@ -33,6 +33,8 @@ _BATCH = 500
 # The engine writes through memory maps of sparse files, and a full disk kills a process that does: no
 # write begins with less room than this.
 _MIN_FREE_BYTES = 64 << 20
+# To delete, it changes what is there. Deleting must be possible on a disk that is almost full.
+_MIN_FREE_TO_DELETE_BYTES = 4 << 20
 _LOCK_SECONDS = 10.0
 _MODEL_FILE = "model.json"
 _BUT_FRAMES = edge.PayloadSelector.Exclude([FRAMES_FIELD])
@@ -111,7 +113,8 @@ class QdrantEmbeddedMirror:
         must = [_is("video_id", video_id)]
         spared = [] if keep_version is None else [_is("version", keep_version)]
         self._update(
-            edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=must, must_not=spared))
+            edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=must, must_not=spared)),
+            _MIN_FREE_TO_DELETE_BYTES,
         )
 
     def flush(self) -> None:
@@ -173,7 +176,7 @@ class QdrantEmbeddedMirror:
         self._shard.close()
         self._lock.close()
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, min_free_bytes: int = _MIN_FREE_BYTES) -> None:
         """Raises StorageError if a write would crash the process or look like damage."""
         if not os.access(self._folder, os.W_OK):
             raise StorageError(
@@ -181,14 +184,14 @@ class QdrantEmbeddedMirror:
                 "run the same command again"
             )
         free = shutil.disk_usage(self._folder).free
-        if free < _MIN_FREE_BYTES:
+        if free < min_free_bytes:
             raise StorageError(
-                f"{self._folder}: {free >> 20} MiB are free on the disk and {_MIN_FREE_BYTES >> 20} are "
+                f"{self._folder}: {free >> 20} MiB are free on the disk and {min_free_bytes >> 20} are "
                 "needed; free some disk space and run the same command again"
             )
 
-    def _update(self, operation: Any) -> None:
-        self._check_writable()
+    def _update(self, operation: Any, min_free_bytes: int = _MIN_FREE_BYTES) -> None:
+        self._check_writable(min_free_bytes)
         try:
             self._shard.update(operation)
         except Exception as error:

@@ -33,6 +33,7 @@ from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.storage.disk_reserve import DiskReserve
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
@@ -117,7 +118,7 @@ def run_serve(
         check_banks(services.index, settings.matching)
         _log_notices(services)
         jobs.open(settings.data_dir / JOBS_FOLDER)
-        deletions.open(notes)
+        deletions.open(notes, DiskReserve(settings.data_dir))
         _end_deletions(deletions, services.index, reviews)
         # Queries have decoders that indexing does not keep busy, and jobs have one of them.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK + 1) as decoder:

@@ -117,7 +117,7 @@ def test_only_its_key_waits_for_a_job(queue: Queue) -> None:
 
 
 async def never() -> Message:
-    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+    return await asyncio.get_running_loop().create_future()
 
 
 async def gone() -> Message:
