@@ -1,14 +1,16 @@
 """What a second opinion costs: time to index, time per query, memory and disk, each with and without it.
 
 `--videos DIR`: its files (default: drawn videos of 8 s); `--quick` takes eight. The first half is indexed
-with `sscd-motion`, and then with `offline` for the second opinion. Then these are matched as copies, and
-the other half as non-matches, each with and without the second opinion, in turn. Pictures of matches are
-not compared. Memory is that of the largest process.
+by `storyhash index` with `sscd-motion`, once alone and once with `offline` for the second opinion. Then
+these are matched as copies, and the other half as non-matches, each with and without the second opinion,
+in turn. Pictures of matches are not compared. Memory is that of the largest process; CPU seconds are
+those of the command with its child processes.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -17,53 +19,37 @@ from pathlib import Path
 
 import numpy as np
 
-from common.metrics import Metrics
-from common.settings import SecondOpinionSettings, Settings, load_settings
-from ingest.catalogue import list_catalog
+from common.settings import load_settings
 from searcher.curation.apply_rules import CurationRules
 from storyhash.demo import write_catalogue
-from storyhash.pipeline.index_pipeline import Indexer
-from storyhash.pipeline.index_plan import WorkItem, plan_work
-from storyhash.pipeline.second_plan import plan_second
 from storyhash.query.local import SecondOpinion, run_queries
 from storyhash.second_index import second_folder
-from storyhash.wiring import (
-    IndexServices,
-    QueryServices,
-    open_for_indexing,
-    open_for_queries,
-    open_second_for_indexing,
-)
+from storyhash.wiring import QueryServices, open_for_queries
 from tests.benchmarks.report import options, publish
 
+FIRST, SECOND = "sscd-motion", "offline"
 _DRAWN_SECONDS = 8.0
 _QUICK_VIDEOS = 8
 
 
-def _index(services: IndexServices, work: Sequence[WorkItem]) -> float:
-    """Seconds that it takes."""
-    indexer = Indexer(services.index, services.stage, services.pool, Metrics.create("bench"))
+def _indexed(data: Path, videos: Sequence[Path], *more: str) -> dict[str, float]:
+    """Seconds of `storyhash index` into a new data folder: elapsed, and of the CPU."""
     began = time.perf_counter()
-    report = indexer.index_all(work, lambda _: None)
-    services.index.save_snapshot()
-    if report.failed:
-        raise SystemExit(f"{len(report.failed)} videos were not indexed")
-    return time.perf_counter() - began
+    usage = _run("index", *map(str, videos), "--data", str(data), "--profile", FIRST, *more)
+    elapsed = time.perf_counter() - began
+    return {"elapsed": elapsed, "cpu": usage.ru_utime + usage.ru_stime}
 
 
-def _indexed(settings: Settings, videos: Sequence[Path]) -> dict[str, float]:
-    """Seconds to index the videos with each profile."""
-    with (
-        open_for_indexing(settings) as first,
-        open_second_for_indexing(settings) as second,
-    ):
-        if second is None:
-            raise SystemExit("there is no second index")
-        plan = plan_work(list_catalog([str(path) for path in videos]), first.index.videos)
-        spent = {"first": _index(first, plan.work)}
-        plan = plan_second(first.index.videos, second.index.videos)
-        spent["second"] = _index(second, plan.work)
-    return spent
+def _run(*arguments: str, enabled: bool = True) -> resource.struct_rusage:
+    """What a command and its child processes used. enabled: whether the second index is asked."""
+    environment = {**os.environ, "STORYHASH_SECOND_OPINION__ENABLED": str(enabled)}
+    command = [sys.executable, "-m", "storyhash", *arguments]
+    silent = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+    process = os.posix_spawn(sys.executable, command, environment, file_actions=[silent])
+    _, status, usage = os.wait4(process, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"storyhash {' '.join(arguments)} failed")
+    return usage
 
 
 def _timed(
@@ -94,6 +80,11 @@ def _ratio(some: Sequence[float], others: Sequence[float]) -> float:
     return round(float(np.median(np.divide(some, others))), 2)
 
 
+def _compared(without: float, with_it: float) -> dict[str, float]:
+    ratio = round(with_it / without, 2)
+    return {"without": round(without, 1), "with": round(with_it, 1), "ratio": ratio}
+
+
 def _bytes_in(folder: Path, without: Path | None = None) -> int:
     return sum(
         path.stat().st_size
@@ -104,13 +95,7 @@ def _bytes_in(folder: Path, without: Path | None = None) -> int:
 
 def _peak_mib(path: Path, data: Path, *, enabled: bool) -> float:
     """MiB of the largest process of `storyhash match`."""
-    environment = {**os.environ, "STORYHASH_SECOND_OPINION__ENABLED": str(enabled)}
-    command = [sys.executable, "-m", "storyhash", "match", str(path), "--data", str(data)]
-    silent = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
-    process = os.posix_spawn(sys.executable, command, environment, file_actions=[silent])
-    _, status, usage = os.wait4(process, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"{path}: storyhash match failed")
+    usage = _run("match", str(path), "--data", str(data), enabled=enabled)
     return round(usage.ru_maxrss / 1024, 1)
 
 
@@ -129,12 +114,9 @@ def main() -> None:
         )
         videos = videos[:_QUICK_VIDEOS] if asked.quick else videos
         known, others = videos[: len(videos) // 2], videos[len(videos) // 2 :]
-        settings = load_settings(
-            data_dir=Path(name) / "data",
-            profile="sscd-motion",
-            second_opinion=SecondOpinionSettings(profile="offline"),
-        )
-        spent = _indexed(settings, known)
+        settings = load_settings(data_dir=Path(name) / "data")
+        alone = _indexed(Path(name) / "alone", known)
+        both = _indexed(settings.data_dir, known, "--second-opinion", SECOND)
         memory = {
             name: _peak_mib(others[0], settings.data_dir, enabled=name == "with")
             for name in ("without", "with")
@@ -148,8 +130,8 @@ def main() -> None:
         figures = {
             "videos": len(known),
             "non_matches": len(others),
-            "index_seconds": {key: round(value, 1) for key, value in spent.items()},
-            "index_ratio": round(sum(spent.values()) / spent["first"], 2),
+            "index_seconds": _compared(alone["elapsed"], both["elapsed"]),
+            "index_cpu_seconds": _compared(alone["cpu"], both["cpu"]),
             "copy_milliseconds": copy,
             "copies_found": copies,
             "non_match_milliseconds": non_match,
