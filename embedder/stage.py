@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -37,7 +38,8 @@ from embedder.weights.checksum import short_id
 # Pictures described together may take so much; a single clip may take more.
 BATCH_MIB = 256
 _MIB = 1024 * 1024
-_Opened = tuple[Segment, SampledFrames, Tracks]
+OpenedSegment: TypeAlias = tuple[Segment, SampledFrames, Tracks]
+"""A segment, its frames for the visual backend, and what moves in it."""
 
 
 def model_id(profile: str, visual: str, tracker: str, sampling: str) -> str:
@@ -93,15 +95,32 @@ class EmbedderStage:
         Raises VideoError for a damaged clip.
         """
         embeddings: list[Embedding] = []
-        for group in _groups(segments, self._clips.open(segments)):
-            vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
-            embeddings += [
-                self._embed(segment, sampled, rows, tracks)
-                for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)
-            ]
+        for group in self.opened(segments):
+            embeddings += self.embed(group)
             # Or its pictures would stay while those of the next group come in.
             group.clear()
         return embeddings
+
+    def opened(self, segments: Sequence[Segment]) -> Iterator[list[OpenedSegment]]:
+        """The segments with their decoded clips, in groups of up to BATCH_MIB of pictures. Raises
+        VideoError for a damaged clip."""
+        return _groups(segments, self._clips.open(segments))
+
+    def opens_like(self, other: EmbedderStage) -> bool:
+        """Whether `opened` gives the same for both stages: they want the same frames and have the same
+        tracker."""
+        return (
+            self.visual.frames_per_second == other.visual.frames_per_second
+            and self.motion.tracker.fingerprint == other.motion.tracker.fingerprint
+        )
+
+    def embed(self, group: Sequence[OpenedSegment]) -> list[Embedding]:
+        """One embedding per opened segment, in order. The pictures go to the backend together."""
+        vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
+        return [
+            self._embed(segment, sampled, rows, tracks)
+            for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)
+        ]
 
     def open(self, segment: Segment, *, tracks: bool = True) -> DecodedClip:
         """Decode a segment's clip once, for the visual backend and, with `tracks`, for the tracker.
@@ -144,9 +163,11 @@ class EmbedderStage:
         return pack_thumbnails(make_thumbnails(sampled, self._thumbnails))
 
 
-def _groups(segments: Sequence[Segment], opened: Iterable[DecodedClip]) -> Iterator[list[_Opened]]:
+def _groups(
+    segments: Sequence[Segment], opened: Iterable[DecodedClip]
+) -> Iterator[list[OpenedSegment]]:
     """Groups of segments with their decoded clips, bounded by the bytes of their pictures."""
-    group: list[_Opened] = []
+    group: list[OpenedSegment] = []
     group_bytes = 0
     for segment, decoded in zip(segments, opened, strict=True):
         size = decoded.need_sampled.frames.nbytes

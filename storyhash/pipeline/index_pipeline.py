@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.errors import SetAsideError, StoryHashError, VideoError
 from common.metrics import Metrics
@@ -24,9 +24,11 @@ from ingest.metrics import observe_decoded
 from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE as SEARCH
 from searcher.metrics import observe_searchable, watch_vectors
-from storyhash.pipeline.batching import EMBED, MeteredStage, SegmentBatcher
+from storyhash.pipeline.batching import EMBED, MeteredStage, SegmentBatcher, Stage
 from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import IndexReport, VideoOutcome
+from storyhash.pipeline.paired_stage import EmbeddedSegment, PairedStage, SingleStage
+from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.thumbnails import Thumbnails
 from storyhash.video_errors import SHARED, as_video_error
 
@@ -39,15 +41,19 @@ _SET_ASIDE = (
     "again, or delete it (storyhash videos delete) and index it again"
 )
 OnVideo = Callable[[VideoOutcome], None]
-_Waiting = tuple[VideoEvent, "Future[Embedding] | None"]
+_Waiting = tuple[VideoEvent, "Future[EmbeddedSegment] | None"]
+_Batcher = SegmentBatcher[EmbeddedSegment]
 
 
 @dataclass(slots=True)
 class _PendingVideo:
-    """A video whose segments are still arriving. produced_at: time of each segment, in Unix seconds."""
+    """A video whose segments are still arriving. for_both: whether it is embedded for the second index
+    too. second: the embeddings for it. produced_at: time of each segment, in Unix seconds."""
 
     item: WorkItem
+    for_both: bool = False
     embeddings: list[Embedding] = field(default_factory=list)
+    second: list[Embedding] = field(default_factory=list)
     produced_at: list[float] = field(default_factory=list)
     error: VideoError | None = None
 
@@ -67,15 +73,18 @@ class Indexer:
         metrics: Metrics,
         in_hand: WorkInProgress | None = None,
         thumbnails: Thumbnails | None = None,
+        second: SecondWriter | None = None,
     ) -> None:
         """in_hand: where the videos in progress are recorded (default: nowhere). The caller closes it.
-        thumbnails: those of the videos in progress (default: none are kept)."""
+        thumbnails: those of the videos in progress (default: none are kept). second: writes into the
+        second index; default: there is none."""
         self._index = index
         self._stage = stage
         self._pool = pool
         self._metrics = metrics
         self._in_hand = in_hand or WorkInProgress()
         self._thumbnails = thumbnails or Thumbnails(index.thumbnails, ThumbnailSettings())
+        self._second = second
         self._threads = max(1, usable_cores() // 2)
         self._under_way: dict[str, _PendingVideo] = {}
         self._set_aside: deque[WorkItem] = deque()
@@ -123,12 +132,13 @@ class Indexer:
             self._noted(),
             ThreadPoolExecutor(self._threads, thread_name_prefix="embed") as executor,
         ):
-            batcher = SegmentBatcher(MeteredStage(self._stage, self._metrics), executor)
+            batchers = self._batchers(executor)
+            at_once = max(batcher.size for batcher in batchers.values())
 
             def settle(limit: int) -> None:
                 self._settle_set_aside(on_video, wanted)
                 while unsettled and (len(unsettled) > limit or _is_done(unsettled[0])):
-                    self._settle(*unsettled.popleft(), batcher, on_video, wanted)
+                    self._settle(*unsettled.popleft(), batchers, on_video, wanted)
 
             def idle() -> None:
                 on_turn()
@@ -138,8 +148,8 @@ class Indexer:
             try:
                 for event in events:
                     on_turn()
-                    unsettled.append((event, self._submit(event, batcher, wanted)))
-                    settle(self._threads * _AHEAD * batcher.size)
+                    unsettled.append((event, self._submit(event, batchers, wanted)))
+                    settle(self._threads * _AHEAD * at_once)
                     if stopping.is_set():
                         break
             finally:
@@ -149,6 +159,17 @@ class Indexer:
                 executor.shutdown(cancel_futures=True)
             else:
                 settle(0)
+
+    def _batchers(self, executor: ThreadPoolExecutor) -> dict[bool, _Batcher]:
+        """By whether they embed for the second index too."""
+
+        def batcher(stage: Stage[EmbeddedSegment]) -> _Batcher:
+            return SegmentBatcher(MeteredStage(stage, self._metrics), executor)
+
+        batchers = {False: batcher(SingleStage(self._stage))}
+        if self._second is not None:
+            batchers[True] = batcher(PairedStage(self._stage, self._second.stage))
+        return batchers
 
     def _jobs(self, work: Iterable[WorkItem | None]) -> Iterator[tuple[CatalogEntry, int] | None]:
         for item in work:
@@ -162,7 +183,9 @@ class Indexer:
             suspect = self._in_hand.is_suspect(name)
             while suspect and self._under_way:
                 yield None
-            self._under_way[item.entry.video_id] = _PendingVideo(item)
+            # If it was the second profile that crashed the process, the first one gets it all the same.
+            for_both = self._second is not None and not suspect
+            self._under_way[item.entry.video_id] = _PendingVideo(item, for_both)
             self._in_hand.take(name)
             self._thumbnails.begin(item.entry.video_id, item.version)
             yield item.entry, item.version
@@ -184,8 +207,11 @@ class Indexer:
             self._end(None, video, on_video, wanted)
 
     def _submit(
-        self, event: VideoEvent, batcher: SegmentBatcher, wanted: Callable[[WorkItem], bool]
-    ) -> Future[Embedding] | None:
+        self,
+        event: VideoEvent,
+        batchers: Mapping[bool, _Batcher],
+        wanted: Callable[[WorkItem], bool],
+    ) -> Future[EmbeddedSegment] | None:
         """Submit a segment for embedding. Returns None if the event has no segment, or its video failed
         or is not wanted any more."""
         if isinstance(event, (SegmentReady, VideoDone)):
@@ -198,13 +224,13 @@ class Indexer:
         if video.error is not None or not wanted(video.item):
             return None
         video.produced_at.append(time.time())
-        return batcher.submit(event.segment)
+        return batchers[video.for_both].submit(event.segment)
 
     def _settle(
         self,
         event: VideoEvent,
-        future: Future[Embedding] | None,
-        batcher: SegmentBatcher,
+        future: Future[EmbeddedSegment] | None,
+        batchers: Mapping[bool, _Batcher],
         on_video: OnVideo,
         wanted: Callable[[WorkItem], bool],
     ) -> None:
@@ -212,7 +238,8 @@ class Indexer:
         them."""
         if isinstance(event, SegmentReady):
             if future is not None:
-                self._collect(self._under_way[event.entry.video_id], batcher, future)
+                video = self._under_way[event.entry.video_id]
+                self._collect(video, batchers[video.for_both], future)
             return
         video = self._under_way[event.entry.video_id]
         if isinstance(event, VideoFailed):
@@ -235,7 +262,7 @@ class Indexer:
             else:
                 outcome = self._fail(video)
             self._thumbnails.drop(video.item.entry.video_id, video.item.version)
-        on_video(outcome)
+        on_video(self._with_second(outcome, video))
         # Only after `on_video`, because the work that it starts, such as matching, may also crash the
         # process.
         video_id = video.item.entry.video_id
@@ -245,12 +272,27 @@ class Indexer:
             settle = self._in_hand.release if outcome.dropped else self._in_hand.done
             settle(_name(video.item))
 
+    def _with_second(self, outcome: VideoOutcome, video: _PendingVideo) -> VideoOutcome:
+        """The outcome after the video was written into the second index too, if it has all of it."""
+        is_whole = len(video.second) == outcome.segments
+        if self._second is None or not video.for_both or not outcome.is_searchable or not is_whole:
+            return outcome
+        item = video.item
+        second = self._second.write(item.entry.video_id, item.version, video.second)
+        if second is None:
+            return outcome
+        second = replace(second, damaged=outcome.damaged, notes=outcome.notes)
+        return replace(outcome, second=second)
+
     def _collect(
-        self, video: _PendingVideo, batcher: SegmentBatcher, future: Future[Embedding]
+        self, video: _PendingVideo, batcher: _Batcher, future: Future[EmbeddedSegment]
     ) -> None:
         outcome = "done"
         try:
-            video.embeddings.append(self._thumbnails.take(batcher.result(future)))
+            embedded = batcher.result(future)
+            video.embeddings.append(self._thumbnails.take(embedded.embedding))
+            if embedded.second is not None:
+                video.second.append(embedded.second)
         except SHARED:
             raise
         except Exception as error:

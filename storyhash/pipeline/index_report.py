@@ -12,7 +12,8 @@ from storyhash.run_report import RunReport
 @dataclass(frozen=True, slots=True)
 class VideoOutcome:
     """The result of one video: searchable, failed with `error`, or `dropped` because it was not wanted
-    any more. damaged: what was lost to damage. notes: what was ignored on purpose."""
+    any more. damaged: what was lost to damage. notes: what was ignored on purpose. second: the result in
+    the second index, if it was written there too."""
 
     item: WorkItem
     error: VideoError | None = None
@@ -21,6 +22,11 @@ class VideoOutcome:
     damaged: str | None = None
     notes: str | None = None
     dropped: bool = False
+    second: VideoOutcome | None = None
+
+    @property
+    def is_searchable(self) -> bool:
+        return self.error is None and not self.dropped
 
 
 @dataclass(slots=True)
@@ -42,3 +48,13 @@ class IndexReport(RunReport):
             return
         self.segments += outcome.segments
         self.add(entry, outcome.duration_seconds, outcome.damaged, outcome.notes)
+
+    def add_report(self, other: IndexReport) -> None:
+        """Add what another run did. `stage_seconds` stay."""
+        self.done += other.done
+        self.segments += other.segments
+        self.video_seconds += other.video_seconds
+        self.elapsed_seconds += other.elapsed_seconds
+        self.failed += other.failed
+        self.damaged += other.damaged
+        self.notes += other.notes

@@ -43,15 +43,26 @@ def bring_in_step(plan: IndexPlan, second: LocalIndex) -> None:
     plan.embed_again(relabel(plan.relabelled, second))
 
 
-def is_wanted(item: WorkItem, first: VideoStore) -> bool:
-    """Whether the first catalogue still has this file of a video, with this description."""
-    row = first.get(item.entry.video_id)
+def is_wanted(item: WorkItem, first: VideoStore, second: VideoStore) -> bool:
+    """Whether the first catalogue still has this file of a video, with this description, and the second
+    one does not have it yet."""
+    return _has(first, item) and not _has(second, item)
+
+
+def _has(videos: VideoStore, item: WorkItem) -> bool:
+    row = videos.get(item.entry.video_id)
     return (
         row is not None
         and row.state == "ready"
         and same_source(row.fingerprint, item.fingerprint)
         and row.description == description_of(item.entry)
     )
+
+
+def work_item(row: Video, second: VideoStore) -> WorkItem:
+    """A video of the first catalogue as the next version of the second one."""
+    entry = CatalogEntry(row.video_id, row.uri, row.bank, row.title, row.metadata)
+    return WorkItem(entry, second.next_version(row.video_id), row.root, row.fingerprint)
 
 
 def _is_gone(first: VideoStore, video_id: str) -> bool:
@@ -63,8 +74,7 @@ def _work_on(row: Video, second: VideoStore, *, retry_failed: bool) -> PlannedVi
     """What must be done for a video of the first catalogue; the row of the second one if nothing must be
     done."""
     other = second.get(row.video_id)
-    entry = CatalogEntry(row.video_id, row.uri, row.bank, row.title, row.metadata)
-    item = WorkItem(entry, second.next_version(row.video_id), row.root, row.fingerprint)
+    item = work_item(row, second)
     if other is None or other.state == "pending":
         return item
     is_same = same_source(row.fingerprint, other.fingerprint)

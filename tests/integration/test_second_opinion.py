@@ -21,6 +21,7 @@ from common.settings import load_settings
 from common.types import Float32Array, UInt8Array
 from embedder.normalise import unit
 from embedder.visual.offline import OfflineBackend
+from ingest.decoder_process import DecoderProcess
 from ingest.query_decoder import QueryDecoder
 from storyhash.cli import app
 from storyhash.profiles import VISUALS
@@ -153,7 +154,17 @@ def test_the_second_finds_what_the_first_does_not(
     assert alone["decision"] == "no_match"
 
 
-def test_changes_of_the_catalogue_are_made_in_both(data: Path, films: Path) -> None:
+def test_changes_of_the_catalogue_are_made_in_both(
+    data: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    decode = DecoderProcess.run
+
+    def counted(decoder: DecoderProcess, uri: str, *more: Any) -> Any:
+        decoded.append(Path(uri).name)
+        return decode(decoder, uri, *more)
+
+    monkeypatch.setattr(DecoderProcess, "run", counted)
     assert second_ids(data) == {"1.mp4", "2.mp4", "3.mp4", "4.mp4"}
     lines("videos", "delete", "1.mp4", "--data", data)
     assert second_ids(data) == {"2.mp4", "3.mp4", "4.mp4"}
@@ -173,6 +184,9 @@ def test_changes_of_the_catalogue_are_made_in_both(data: Path, films: Path) -> N
         (films / "other.mp4").unlink()
     assert done["pruned"] == ["3.mp4", "4.mp4"]
     assert (done["indexed"], done["second_opinion"]["indexed"]) == (3, 3)
+    assert (done["second_opinion"]["unchanged"], done["second_opinion"]["failed"]) == (0, [])
+    # Once for both profiles.
+    assert sorted(decoded) == ["1.mp4", "2.mp4", "other.mp4"]
     for folder in (data, second_folder(data)):
         (page,) = lines("videos", "list", "--data", folder)
         assert {video["video_id"]: video["bank"] for video in page["items"]} == dict.fromkeys(

@@ -35,6 +35,7 @@ from storyhash.pipeline.index_report import IndexReport, VideoOutcome
 from storyhash.pipeline.pruning import GoneVideos, gone_videos
 from storyhash.pipeline.relabelling import relabel
 from storyhash.pipeline.second_plan import bring_in_step, plan_second
+from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.wiring import (
     IndexServices,
@@ -108,11 +109,15 @@ def index(
             pruned = _prune(services, plan, folders=prune_folders)
             forget_videos(settings, pruned.gone)
         plan.embed_again(relabel(plan.relabelled, services.index, check_interrupt))
-        report = _run(services, plan)
+        writer = None
+        if second is not None:
+            _announce(second)
+            writer = SecondWriter(services.index.videos, second.index, second.stage)
+        report, of_second = _run(services, plan, writer)
         summary = _summary(services, plan, report, listing.passed_over)
         summary |= {"pruned": pruned.gone, "not_pruned": pruned.in_folders}
         if second is not None:
-            summary["second_opinion"] = _index_second(services, second)
+            summary["second_opinion"] = _index_second(services, second, of_second)
     if json:
         print_json(summary)
     else:
@@ -121,12 +126,15 @@ def index(
         raise typer.Exit(1)
 
 
-def _index_second(services: IndexServices, second: IndexServices) -> dict[str, Any]:
-    """Bring the second index in step with the first one."""
-    _announce(second)
+def _index_second(
+    services: IndexServices, second: IndexServices, so_far: IndexReport
+) -> dict[str, Any]:
+    """Bring the second index in step with the first one. so_far: what it got from the same clips."""
     plan = plan_second(services.index.videos, second.index.videos)
+    plan.unchanged -= so_far.done
     bring_in_step(plan, second.index)
-    report = _run(second, plan, "indexing for the second opinion")
+    report, _ = _run(second, plan, doing="indexing for the second opinion")
+    report.add_report(so_far)
     return _counts(second, plan, report)
 
 
@@ -183,7 +191,14 @@ def _announce(services: IndexServices) -> None:
         err.print(services.announcement, markup=False)
 
 
-def _run(services: IndexServices, plan: IndexPlan, doing: str = "indexing") -> IndexReport:
+def _run(
+    services: IndexServices,
+    plan: IndexPlan,
+    second: SecondWriter | None = None,
+    doing: str = "indexing",
+) -> tuple[IndexReport, IndexReport]:
+    """Index what is planned. Returns what was done in this index, and in the second one."""
+    of_second = IndexReport()
     with progress() as bar:
         task = bar.task(doing, len(plan.work), [item.entry.video_id for item in plan.work])
         snapshots = SnapshotTimer(services.index, _SNAPSHOT_SECONDS)
@@ -191,6 +206,8 @@ def _run(services: IndexServices, plan: IndexPlan, doing: str = "indexing") -> I
         def on_video(outcome: VideoOutcome) -> None:
             name, seconds = outcome.item.entry.video_id, outcome.duration_seconds
             tick(task, name, "indexed", outcome.error, seconds)
+            if outcome.second is not None:
+                of_second.count(outcome.second)
             snapshots.save_if_due()
             check_interrupt()
 
@@ -201,9 +218,12 @@ def _run(services: IndexServices, plan: IndexPlan, doing: str = "indexing") -> I
             Metrics.create("index"),
             services.in_hand,
             services.thumbnails,
+            second,
         )
         try:
-            return indexer.index_all(plan.work, on_video)
+            report = indexer.index_all(plan.work, on_video)
+            of_second.elapsed_seconds = report.elapsed_seconds if of_second.done else 0.0
+            return report, of_second
         except KeyboardInterrupt:
             err.print(
                 "stopped; indexed videos are kept, run the same command again to resume",

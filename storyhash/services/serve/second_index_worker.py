@@ -59,7 +59,8 @@ class SecondIndexWorker(Background):
         if not work:
             return
         _log.info("second opinion: %d videos to index", len(work))
-        wanted = partial(is_wanted, first=self._first.videos)
+        # Most new videos come from `SecondWriter` instead, a moment after the first index has them.
+        wanted = partial(is_wanted, first=self._first.videos, second=self._second.videos)
         self._indexer.run(filter(wanted, work), self._tell, wanted=wanted, stopping=self._stopping)
 
     def _tell(self, outcome: VideoOutcome) -> None:

@@ -36,6 +36,7 @@ from searcher.review.reviews import Reviews
 from searcher.storage.disk_reserve import DiskReserve
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_pipeline import Indexer
+from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
@@ -132,6 +133,7 @@ def run_serve(
                 *(settings, watched, exclusion, services, answering, queue, metrics, health),
                 reviews=reviews,
                 transforms=transforms,
+                second=second,
             )
             match_queries = MatchQueries(catalogue.embed, metrics, reviews, transforms)
             workers.append(JobWorker(jobs, JobRunner(jobs, match_queries, catalogue.current)))
@@ -303,13 +305,17 @@ def _workers(
     *,
     reviews: Reviews,
     transforms: TransformFinder,
+    second: IndexServices | None,
 ) -> list[Background]:
     indexed = IndexedVideos(
         *(answering, reviews, metrics, transforms), match=settings.service.match_new_videos
     )
+    writer = None
+    if second is not None:
+        writer = SecondWriter(services.index.videos, second.index, second.stage)
     indexer = Indexer(
         *(services.index, services.stage, services.pool, metrics),
-        *(services.in_hand, services.thumbnails),
+        *(services.in_hand, services.thumbnails, writer),
     )
     workers: list[Background] = [
         IndexWorker(

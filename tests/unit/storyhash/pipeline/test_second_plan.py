@@ -126,11 +126,11 @@ def test_work_is_dropped_when_the_first_catalogue_changes(
 ) -> None:
     add(first, "film")
     (item,) = plan_second(first.videos, second.videos).work
-    assert is_wanted(item, first.videos)
+    assert is_wanted(item, first.videos, second.videos)
     add(first, "film", 2, bank="news")
-    assert not is_wanted(item, first.videos)
+    assert not is_wanted(item, first.videos, second.videos)
     first.delete_video("film")
-    assert not is_wanted(item, first.videos)
+    assert not is_wanted(item, first.videos, second.videos)
 
 
 @pytest.mark.parametrize(

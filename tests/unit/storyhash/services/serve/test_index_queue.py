@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,8 @@ from common.errors import FetchError, StorageError, UsageError, VideoError
 from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import IngestSettings, SearcherSettings, ServiceSettings, Settings
-from common.types import CatalogEntry, Embedding, Segment, SegmentRef
+from common.types import CatalogEntry
 from common.work_in_progress import FOLDER, WorkInProgress
-from embedder.encoders import StageClock
-from ingest.decoder_pool import SegmentReady, VideoDone, VideoEvent, VideoFailed
 from ingest.folder_watch import FolderWatch
 from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
@@ -32,72 +29,11 @@ from storyhash.services.serve.folder_watcher import Watcher
 from storyhash.services.serve.index_queue import IndexQueue
 from storyhash.services.serve.index_worker import IndexWorker
 from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
-from tests.support.embeddings import MODEL_ID, embedding, unit_rows
+from tests.support.embeddings import MODEL_ID
+from tests.support.made_up_indexing import SEGMENTS, MadeUpPool, MadeUpStage
 from tests.support.services import wait_until
 
 SETTINGS = Settings(searcher=SearcherSettings(delta_rows=64))
-SEGMENTS = 3
-
-
-class MadeUpPool:
-    """Every video has three segments. `half_way` is called, with its id, when two of them are out."""
-
-    def __init__(self) -> None:
-        self.half_way: Callable[[str], object] = lambda video_id: None
-        self.unreadable: set[str] = set()
-
-    def run(
-        self,
-        work: Iterable[tuple[CatalogEntry, int] | None],
-        stopping: threading.Event | None = None,
-        on_idle: Callable[[], None] = lambda: None,
-    ) -> Generator[VideoEvent, None, None]:
-        for job in work:
-            if stopping is not None and stopping.is_set():
-                return
-            if job is None:
-                on_idle()
-                time.sleep(0.001)
-                continue
-            entry, version = job
-            if entry.video_id in self.unreadable:
-                yield VideoFailed(entry, VideoError("not a film"))
-                continue
-            for number in range(SEGMENTS):
-                if number == SEGMENTS - 1:
-                    self.half_way(entry.video_id)
-                ref = SegmentRef(
-                    entry.video_id, 4.0 * number, 4.0 * number + 4.0, version, entry.bank
-                )
-                yield SegmentReady(entry, Segment(ref, b"clip"))
-            yield VideoDone(entry, 4.0 * SEGMENTS, SEGMENTS, None, {"decode": 0.1})
-
-
-class MadeUpStage:
-    """Every segment gets a random vector; those of the videos named `refused` raise what they should."""
-
-    segments_at_once = 2
-
-    def __init__(self) -> None:
-        self.encoders: dict[str, str] = {}
-        self.clock = StageClock()
-        self.refused: dict[str, Exception] = {}
-        self._rng = np.random.default_rng(7)
-
-    def process(self, segments: Sequence[Segment]) -> list[Embedding]:
-        for one in segments:
-            if one.ref.video_id in self.refused:
-                raise self.refused[one.ref.video_id]
-        return [
-            embedding(
-                one.ref.video_id,
-                int(one.ref.start_seconds // 4),
-                vector,
-                version=one.ref.version,
-                bank=one.ref.bank,
-            )
-            for one, vector in zip(segments, unit_rows(self._rng, len(segments)), strict=True)
-        ]
 
 
 class Bench:
