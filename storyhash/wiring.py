@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -135,17 +135,23 @@ def _second_for_queries(
     require_second(own)
     stage = build_stage(profile_in_force(own), own)
     with open_reader(own.data_dir, _manifest(stage, own), own) as index:
-        first.notices += [f"second opinion: {notice}" for notice in index.notices]
-        if notice := behind(first, index):
-            first.notices.append(notice)
-        yield second_over(first, index, stage, own.matching), QueryEmbedder(stage)
+        _tell_second(first, index)
+        second = second_over(first, index, stage.visual.name, own.matching)
+        yield second, QueryEmbedder(stage)
+
+
+def _tell_second(first: LocalIndex, second: LocalIndex) -> None:
+    """Add the notices of the second index to those of the first one."""
+    first.notices += [f"second opinion: {notice}" for notice in second.notices]
+    if notice := behind(first, second):
+        first.notices.append(notice)
 
 
 def second_over(
-    first: LocalIndex, second: LocalIndex, stage: EmbedderStage, settings: MatchingSettings
+    first: LocalIndex, second: LocalIndex, visual: str, settings: MatchingSettings
 ) -> SecondIndex:
-    """The second index of a first one, with its matcher."""
-    matcher = matcher_over(second, stage.visual.name, settings)
+    """The second index of a first one, with its matcher. visual: the backend of its profile."""
+    matcher = matcher_over(second, visual, settings)
     return SecondIndex(second, matcher, covered_by(first.videos, second.videos))
 
 
@@ -197,12 +203,23 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
 
 
 @contextmanager
-def open_for_comparing(settings: Settings) -> Iterator[tuple[LocalIndex, Matcher]]:
-    """Open the data folder to match its videos with each other; no model is loaded."""
-    with open_catalogue(settings, writer=False) as index:
+def open_for_comparing(
+    settings: Settings,
+) -> Iterator[tuple[LocalIndex, Matcher, SecondIndex | None]]:
+    """Open the data folder, and its second index if that is asked, to match its videos with each other;
+    no model is loaded."""
+    own = second_settings(settings) if settings.second_opinion.enabled else None
+    with ExitStack() as opened:
+        index = opened.enter_context(open_catalogue(settings, writer=False))
         check_banks(index, settings.matching)
-        visual = profile_in_force(settings).visual
-        yield index, matcher_over(index, visual, settings.matching)
+        matcher = matcher_over(index, profile_in_force(settings).visual, settings.matching)
+        second = None
+        if own is not None:
+            require_second(own)
+            other = opened.enter_context(open_catalogue(own, writer=False))
+            _tell_second(index, other)
+            second = second_over(index, other, profile_in_force(own).visual, own.matching)
+        yield index, matcher, second
 
 
 def _manifest(stage: EmbedderStage, settings: Settings) -> FolderManifest:

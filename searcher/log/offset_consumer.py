@@ -45,8 +45,9 @@ class OffsetConsumer:
         if not self._level and self._level_after is not None:
             self._level = self._committed >= self._level_after
             if self._level:
-                self._health.met("log")
+                # Before the condition is met: who sees that it is may ask at once.
                 self._on_level()
+                self._health.met("log")
         batch = self._consumer.poll(max_messages, timeout_seconds)
         if self._log_id != self._consumer.log_id:
             self._begin_again()

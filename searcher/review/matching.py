@@ -21,10 +21,10 @@ from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.report.match_report import MatchReport
-from searcher.matching.second_opinion import with_second_opinion
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
+from searcher.review.second_report import report_of_video, with_second
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 
@@ -95,11 +95,7 @@ class MatchQueries:
                 )
                 return self._compared(uri_of, video.uri, None, cancellation, matcher, report)
 
-            def ask_about_video(second: SecondIndex) -> MatchReport | None:
-                known = second.covers(video.video_id, video.bank)
-                return of_video(second.matcher) if known else None
-
-            report = _with_second(of_video(answering.matcher), ask_about_video, answering, rules)
+            report = report_of_video(video, of_video, answering, rules)
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
@@ -129,7 +125,7 @@ class MatchQueries:
                 if on_piece is not None:
                     take_pass = _reported(take_pass, on_piece)
                 report = of_query(answering.matcher, take_pass)
-                report = _with_second(report, ask_about_query, answering, rules)
+                report = with_second(report, ask_about_query, answering, rules)
         if self._reviews is None:
             answer = report_to_json(report, uri_of)
         else:
@@ -170,22 +166,6 @@ class MatchQueries:
             return report
         pictures = pictures or self._transforms.of_uri(uri)
         return self._transforms.add_to(report, pictures, uri_of, matcher.policies, cancellation)
-
-
-def _with_second(
-    report: MatchReport,
-    ask: Callable[[SecondIndex], MatchReport | None],
-    answering: ServingIndex,
-    rules: CurationRules,
-) -> MatchReport:
-    """The report with the second opinion, if there is one and it is needed. ask: makes its report."""
-    second = answering.second
-    if second is None:
-        return report
-    second = replace(second, matcher=rules.matcher(second.matcher))
-    return with_second_opinion(
-        report, partial(ask, second), decided=rules.has_copy, covers=second.covers
-    )
 
 
 def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:

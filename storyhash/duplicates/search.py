@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from searcher.matching.matcher import Matcher
+from searcher.api.protocols import SecondIndex
+from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
 from searcher.matching.scoring.policy import Decision
+from searcher.matching.second_opinion import with_second_opinion
 from searcher.storage.video import Video
 from storyhash.duplicates.duplicate_groups import (
     DEFAULT_SHARE,
@@ -31,8 +33,9 @@ OnQuery = Callable[[int, int], None]
 class DuplicateSearch:
     """Matches videos one at a time, each pair from either side, and keeps the stronger answer.
 
-    videos: all that may be found, by id. rules: what people have set (default: nothing). Holds what pairs
-    share and nothing else: a few hundred bytes for each pair.
+    videos: all that may be found, by id. rules: what people have set (default: nothing). second: asked
+    about every video, because one that has a copy may have another one that only the second profile
+    finds. Holds what pairs share and nothing else: a few hundred bytes for each pair.
     """
 
     matcher: Matcher
@@ -41,6 +44,7 @@ class DuplicateSearch:
     decisions: Collection[Decision] = COPIES
     rules: PairRules | None = None
     on_query: OnQuery = lambda done, total: None
+    second: SecondIndex | None = None
     _durations: dict[str, float] = field(init=False)
     _overlaps: dict[tuple[str, str], Overlap] = field(init=False, default_factory=dict)
     _queries: int = field(init=False, default=0)
@@ -91,12 +95,25 @@ class DuplicateSearch:
         self._queries += 1
         # Further copies lie behind these, and are found from other videos of the group.
         video, rules = self.videos[video_id], self.rules
-        report = self.matcher.match_video(
-            video,
-            without=without if rules is None else without | rules.only.exclude_videos,
-            without_banks=frozenset() if rules is None else rules.only.exclude_banks,
-            most_candidates=LISTED_CANDIDATES,
-        )
+        exclude_videos = without if rules is None else without | rules.only.exclude_videos
+        exclude_banks = frozenset() if rules is None else rules.only.exclude_banks
+
+        def report_of(matcher: Matcher) -> MatchReport:
+            return matcher.match_video(
+                video,
+                without=exclude_videos,
+                without_banks=exclude_banks,
+                most_candidates=LISTED_CANDIDATES,
+            )
+
+        report, second = report_of(self.matcher), self.second
+        if second is not None and second.covers(video_id, video.bank):
+            report = with_second_opinion(
+                report,
+                lambda: report_of(second.matcher),
+                decided=lambda _: False,
+                covers=second.covers,
+            )
         if rules is not None:
             report = rules.applied(report, video, self.matcher.policies)
         for overlap in overlaps_in(report, video_id, self._durations, self.decisions):

@@ -9,9 +9,11 @@ from typing import Any
 from common.metrics import Metrics
 from common.probability_text import probability_text
 from searcher.api.protocols import ServingIndex
+from searcher.matching.matcher import Matcher, MatchReport
 from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
+from searcher.review.second_report import report_of_video
 from searcher.transform.finder import TransformFinder
 
 # As in the metrics' label `stage`.
@@ -27,8 +29,8 @@ def match_new_video(
     transforms: TransformFinder | None = None,
 ) -> dict[str, Any] | None:
     """The JSON of the report of a new version of a video, whose matches are stored; None if it was
-    deleted or replaced meanwhile. transforms: None if matches get no field `transform`. Raises
-    StateError."""
+    deleted or replaced meanwhile. If no copy is found, the second index is asked, if it has the video.
+    transforms: None if matches get no field `transform`. Raises StateError."""
     index = answering.index
     video = index.videos.get(video_id)
     if video is None or video.version != version:
@@ -36,13 +38,17 @@ def match_new_video(
     rules = reviews.rules()
     answering = replace(answering, matcher=rules.matcher(answering.matcher))
     only = rules.filter(None)
-    report = answering.matcher.match_video(
-        video, without=only.exclude_videos, without_banks=only.exclude_banks
-    )
-    if transforms is not None:
-        report = transforms.add_to(
-            *(report, transforms.of_uri(video.uri), index.videos.uri_of, answering.matcher.policies)
+
+    def of_video(matcher: Matcher) -> MatchReport:
+        report = matcher.match_video(
+            video, without=only.exclude_videos, without_banks=only.exclude_banks
         )
+        if transforms is None:
+            return report
+        pictures = transforms.of_uri(video.uri)
+        return transforms.add_to(report, pictures, index.videos.uri_of, matcher.policies)
+
+    report = report_of_video(video, of_video, answering, rules)
     answer = reviews.finish(report, QueryIdentity.of_video(video), answering, rules)
     observe_decision(metrics, answer, report.probability)
     return answer

@@ -201,6 +201,24 @@ def test_changes_of_the_catalogue_are_made_in_both(
     assert checked["exit_code"] == 0, checked
 
 
+def test_duplicates_that_only_the_second_finds_are_in_a_group(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more").mkdir()
+    draw(tmp_path / "more" / "again.mp4", 1, 6.0)
+    draw(tmp_path / "more" / "mirrored.mp4", 1, 6.0, mirrored=True)
+    lines("index", tmp_path / "more", "--data", data)
+    (group,) = lines("duplicates", "--data", data)
+    assert {video["video_id"] for video in group["videos"]} == {
+        "1.mp4",
+        "again.mp4",
+        "mirrored.mp4",
+    }
+    monkeypatch.setenv("STORYHASH_SECOND_OPINION__ENABLED", "false")
+    (group,) = lines("duplicates", "--data", data)
+    assert {video["video_id"] for video in group["videos"]} == {"1.mp4", "again.mp4"}
+
+
 def refusal(*arguments: str | Path) -> StoryHashError:
     error = run(*arguments).exception
     assert isinstance(error, StoryHashError), error
@@ -270,6 +288,19 @@ def test_a_service_asks_both_and_keeps_them_in_step(
     assert found["evidence"]["model_id"].startswith(f"{SECOND}-")
     stored = httpx.get(f"{served}/v1/matches/{found['match_id']}/evidence", timeout=300)
     assert stored.status_code == 200, stored.text
+
+    # A new video is matched by both too.
+    httpx.post(
+        f"{served}/v1/videos", params={"video_id": "mirrored"}, content=mirrored, timeout=300
+    ).raise_for_status()
+
+    def matched() -> list[dict[str, Any]]:
+        page = httpx.get(f"{served}/v1/matches", timeout=300).json()["items"]
+        return [one for one in page if one["query"].get("video_id") == "mirrored"]
+
+    wait_until(lambda: matched() != [], "the match of the new video", 300, 0.5)
+    assert matched()[0]["ref_video_id"] == "seven"
+    httpx.delete(f"{served}/v1/videos/mirrored", timeout=300).raise_for_status()
 
     gone = httpx.delete(f"{served}/v1/videos/seven", timeout=300)
     assert gone.status_code == 204, gone.text

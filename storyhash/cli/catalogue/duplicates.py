@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,8 @@ def duplicates(
     (shorter videos that lie in one of the copies) come after the copies.
 
     Mirrored and rotated copies may be missed. `storyhash match` finds more of them, because it also
-    searches through mirrored and rotated views.
+    searches through mirrored and rotated views. The second index, if there is one, is asked about every
+    video.
     """
     _check_page(html)
     settings = load_settings(data_dir=data)
@@ -76,7 +78,7 @@ def duplicates(
     from storyhash.duplicates.rules import opened_pair_rules
 
     with (
-        open_for_comparing(settings) as (index, matcher),
+        open_for_comparing(settings) as (index, matcher, second),
         opened_pair_rules(settings) as rules,
         FileReader(settings.video) as reader,
     ):
@@ -85,9 +87,12 @@ def duplicates(
         found = filter(rules.listed, searchable_videos(index.videos))
         videos = {video.video_id: video for video in found}
         matcher = matcher.under(rules.policies(matcher.policies))
+        if second is not None:
+            policies = rules.policies(second.matcher.policies)
+            second = replace(second, matcher=second.matcher.under(policies))
         scope = videos_below(path, videos)
         _announce(scope)
-        search = DuplicateSearch(matcher, videos, min_coverage, decisions, rules)
+        search = DuplicateSearch(matcher, videos, min_coverage, decisions, rules, second=second)
         groups = _searched(search, scope)
         totals = Totals()
         reports = _shown(reported(groups, videos, reader), totals, json=json)

@@ -274,7 +274,7 @@ def _second_index(
     _log_notices(second)
     if not settings.second_opinion.enabled:
         return None
-    return second_over(first, second.index, second.stage, settings.matching)
+    return second_over(first, second.index, second.stage.visual.name, settings.matching)
 
 
 def _second_worker(first: LocalIndex, second: IndexServices) -> SecondIndexWorker:

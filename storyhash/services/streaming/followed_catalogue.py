@@ -98,12 +98,19 @@ class FollowedCatalogue:
         return reasons
 
     def current(self) -> ServingIndex:
+        answering = self.answering()
+        if answering is None:
+            raise self._not_ready()
+        return answering
+
+    def answering(self) -> ServingIndex | None:
+        """The generation that answers, with the second opinion; None before both are ready."""
         answering = self.follower().answering
         second = self.second()
-        if answering is None or (second is not None and second.answering is None):
-            raise self._not_ready()
-        if second is None or second.answering is None:
+        if answering is None or second is None:
             return answering
+        if second.answering is None:
+            return None
         index, matcher = second.answering.index, second.answering.matcher
         covers = covered_by(answering.index.videos, index.videos)
         return replace(answering, second=SecondIndex(index, matcher, covers))

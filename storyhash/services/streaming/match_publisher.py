@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 from common.errors import DependencyError, MessageTooLargeError
 from common.log_context import log_context
@@ -23,6 +24,9 @@ from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 _log = logging.getLogger("storyhash.search")
 _IDLE_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
+# How long after the active generation the one of the second opinion may get a new video. It is matched
+# without a second opinion then.
+_SECOND_SECONDS = 60.0
 
 
 class MatchPublisher(Background):
@@ -57,7 +61,7 @@ class MatchPublisher(Background):
     def _work(self, opened: ExitStack) -> None:
         publisher: Publisher | None = None
         while not self._stopping.is_set():
-            answering = self._catalogue.follower().answering
+            answering = self._catalogue.answering()
             try:
                 if publisher is None:
                     publisher = self._transport.publisher()
@@ -73,7 +77,7 @@ class MatchPublisher(Background):
     def _announce(self, answering: ServingIndex, publisher: Publisher) -> bool:
         """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""
         staging = answering.index.staging
-        due = staging.unmatched()
+        due = [one for one in staging.unmatched() if _is_due(answering, *one[:2])]
         for video_id, version, trace_id in due:
             span = open_span(
                 "match new video", trace_id=trace_id, attributes={"storyhash.video_id": video_id}
@@ -149,3 +153,15 @@ class MatchPublisher(Background):
                 report = {**report, "matches": matches, "candidates": []}
             else:
                 return
+
+
+def _is_due(answering: ServingIndex, video_id: str, version: int) -> bool:
+    """Whether the second opinion has a new video too, is not needed, or has had the time to get it."""
+    second, video = answering.second, answering.index.videos.get(video_id)
+    if second is None or video is None or video.version != version:
+        return True
+    if second.covers(video_id, video.bank):
+        return True
+    age = datetime.now(UTC) - datetime.fromisoformat(video.indexed_at)
+    # The clock may have been set back.
+    return not 0.0 <= age.total_seconds() < _SECOND_SECONDS

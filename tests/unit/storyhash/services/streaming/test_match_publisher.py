@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,14 +20,16 @@ from common.messaging.wire import from_message
 from common.metrics import Metrics
 from common.state.matches import MatchFilter
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import ServingIndex
+from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.review.reviews import Reviews
+from storyhash.second_index import covered_by
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video
+from storyhash.services.streaming import match_publisher
 from storyhash.services.streaming.match_publisher import MatchPublisher
 from tests.support import preloaded
 from tests.support.embeddings import MODEL_ID, video
@@ -49,6 +51,24 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
         yield opened
 
 
+@pytest.fixture
+def second(index: LocalIndex, tmp_path: Path) -> Iterator[SecondIndex]:
+    """Of another profile, to which `c` is a copy of `a`; it does not have `c` yet."""
+    with open_index(tmp_path / "second") as opened:
+        feed(opened, *video(np.random.default_rng(8), "a", 4), end("a", 4))
+        feed(opened, *video(np.random.default_rng(9), "b", 4), end("b", 4))
+        yield SecondIndex(opened, matcher_of(opened), covered_by(index.videos, opened.videos))
+
+
+def add_c(second: SecondIndex) -> None:
+    feed(second.index, *video(np.random.default_rng(8), "c", 4), end("c", 4))
+
+
+def matcher_of(index: LocalIndex) -> Matcher:
+    calibration = load_calibration("offline")
+    return Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
+
+
 @contextmanager
 def opened_reviews() -> Iterator[Reviews]:
     with TemporaryDirectory() as folder, opened_state(Path(folder)) as state:
@@ -60,19 +80,20 @@ def announce(
     transport: MemoryTransport,
     in_hand: WorkInProgress | None = None,
     reviews: Reviews | None = None,
+    second: SecondIndex | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
     if reviews is None:
         with opened_reviews() as reviews:
-            return announce(index, transport, in_hand, reviews)
-    calibration = load_calibration("offline")
-    matcher = Matcher(index, MODEL_ID, calibration, Policies(default_policy(calibration)))
-    follower = SimpleNamespace(answering=ServingIndex("", index, matcher))
-    catalogue = SimpleNamespace(follower=lambda: follower)
+            return announce(index, transport, in_hand, reviews, second, meanwhile)
+    answering = ServingIndex("", index, matcher_of(index), second)
+    catalogue = SimpleNamespace(answering=lambda: answering)
     metrics = Metrics.create("search")
     announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, reviews, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
+        meanwhile()
         wait_until(lambda: not index.staging.unmatched(), "every match", 300, 0.01)
     finally:
         end_all([announcer])
@@ -85,6 +106,34 @@ def test_every_new_video_is_told_of_with_what_it_matches(index: LocalIndex) -> N
     decisions = {name: report["decision"] for name, report in told.items()}
     assert decisions == {"a": "copy", "b": "copy", "c": "no_match"}
     assert told["a"]["matches"][0]["video_id"] == "b"
+
+
+def test_where_no_copy_is_found_a_new_video_waits_for_the_second_opinion(
+    index: LocalIndex, second: SecondIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_publisher, "_SECOND_SECONDS", 1e9)
+
+    def meanwhile() -> None:
+        wait_until(lambda: len(index.staging.unmatched()) == 1, "the others", 300, 0.01)
+        add_c(second)
+
+    told = announce(index, MemoryTransport(), second=second, meanwhile=meanwhile)
+    assert {name: report["decision"] for name, report in told.items()} == {
+        "a": "copy",
+        "b": "copy",
+        "c": "copy",
+    }
+    # The second profile does not take `a` for a copy of `b`, and is not asked about them.
+    assert [match["video_id"] for match in told["a"]["matches"]] == ["b"]
+    assert told["c"]["matches"][0]["video_id"] == "a"
+
+
+def test_a_second_opinion_that_does_not_get_a_new_video_is_not_waited_for_long(
+    index: LocalIndex, second: SecondIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_publisher, "_SECOND_SECONDS", 0.0)
+    told = announce(index, MemoryTransport(), second=second)
+    assert told["c"]["decision"] == "no_match"
 
 
 def test_the_matches_of_new_videos_are_stored(index: LocalIndex) -> None:
