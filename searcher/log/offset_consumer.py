@@ -16,8 +16,8 @@ class OffsetConsumer:
     The id of the log is stored with them. A topic that was deleted and created again has another
     id: it is read from its beginning, and the index keeps its videos.
 
-    The health condition `log` is met once everything that was in the log at the start has been
-    indexed; then `on_level` is called.
+    Once everything that was in the log at the start has been indexed, `on_level` is called, and then
+    the health condition `log` is met.
     """
 
     def __init__(
