@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import StoryHashError
 from common.state.state import State
-from searcher.backup.manifest import CATALOGUE, backups_in
+from searcher.backup.manifest import CATALOGUE, SECOND, backups_in
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
 from searcher.storage.video import now
@@ -103,12 +103,19 @@ _KEPT = {
 
 
 def _in_backups(folder: Path, video_id: str) -> int:
-    """Backups whose catalogue has the video; one that cannot be read counts, too."""
+    """Backups of which a catalogue has the video; one that cannot be read counts, too."""
     found = 0
     for backup in backups_in(folder):
+        catalogues = [backup / CATALOGUE]
+        if (backup / SECOND).is_dir():
+            catalogues.append(backup / SECOND / CATALOGUE)
         try:
-            with closing(Database(backup / CATALOGUE, read_only=True)) as database:
-                found += VideoStore(database).get(video_id) is not None
+            found += any(_has(catalogue, video_id) for catalogue in catalogues)
         except StoryHashError:
             found += 1
     return found
+
+
+def _has(catalogue: Path, video_id: str) -> bool:
+    with closing(Database(catalogue, read_only=True)) as database:
+        return VideoStore(database).get(video_id) is not None

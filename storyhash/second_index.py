@@ -7,24 +7,16 @@ out what differs.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from common.errors import DataFolderError, SettingsError
-from common.settings import SecondOpinionSettings, Settings, ThumbnailSettings
+from common.settings import Settings
 from ingest.fingerprint import same_source
 from searcher.local_index import LocalIndex
 from searcher.matching.second_opinion import Covers
 from searcher.opening import stored_manifest
+from searcher.second_folder import second_folder, settings_of_second
 from searcher.storage.data_dir import read_manifest
 from searcher.storage.video_store import VideoStore
 from storyhash.profiles import AUTO
-
-FOLDER = "second-opinion"
-
-
-def second_folder(data_dir: Path) -> Path:
-    """Where the second index of a data folder is, or would be."""
-    return data_dir / FOLDER
 
 
 def second_settings(settings: Settings) -> Settings | None:
@@ -35,19 +27,10 @@ def second_settings(settings: Settings) -> Settings | None:
             "STORYHASH_SECOND_OPINION__GENERATION is only for `storyhash search`; set "
             "STORYHASH_SECOND_OPINION__PROFILE instead"
         )
-    folder, wanted = second_folder(settings.data_dir), settings.second_opinion.profile
-    if wanted is None and read_manifest(folder) is None:
+    wanted = settings.second_opinion.profile
+    if wanted is None and read_manifest(second_folder(settings.data_dir)) is None:
         return None
-    collection = f"{settings.qdrant.collection}-{FOLDER}"
-    return settings.model_copy(
-        update={
-            "data_dir": folder,
-            "profile": wanted or AUTO,
-            "qdrant": settings.qdrant.model_copy(update={"collection": collection}),
-            "second_opinion": SecondOpinionSettings(),
-            "thumbnails": ThumbnailSettings(),
-        }
-    )
+    return settings_of_second(settings, wanted or AUTO)
 
 
 def require_second(settings: Settings) -> None:

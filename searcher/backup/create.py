@@ -4,7 +4,9 @@
 2. Under the index's lock, so at one moment: the databases are copied, the shard is frozen, and the
    embeddings of videos that changed since step 1 are read.
 3. These are written, with the frozen shard; what step 1 wrote of replaced and deleted videos is removed.
-4. The description is written, and the folder gets its name. Until then it counts for nothing.
+4. The second index, if there is one, is backed up in the same way. It may have changes that came later:
+   it follows the first one, and does not answer about a video that differs.
+5. The description is written, and the folder gets its name. Until then it counts for nothing.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ from searcher.backup.manifest import (
     JOBS_OWNER,
     PREFIX,
     PRODUCER,
+    SECOND,
     SHARD,
     STATE,
     STATE_DUMP,
     BackupManifest,
+    SecondManifest,
     StateDatabaseKind,
     backups_in,
     stored_file,
@@ -56,13 +60,14 @@ _Version: TypeAlias = tuple[str, int]
 class Source:
     """What a backup is made of. data_dir: with the state and the generations; the index may lie in a
     folder of it. state_is_elsewhere: it is in a PostgreSQL database. dump_state: writes this database to
-    a file; false if it cannot, so that the backup is without it."""
+    a file; false if it cannot, so that the backup is without it. second: the second index."""
 
     index: LocalIndex
     data_dir: Path
     generation: str
     state_is_elsewhere: bool
     dump_state: Callable[[Path], bool] = lambda _: False
+    second: LocalIndex | None = None
 
 
 def create_backup(
@@ -103,26 +108,15 @@ def create_backup(
 
 
 def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
-    index = source.index
-    if index.videos.unpurged():
-        index.finish_deletions()
-    writer = _EmbeddingWriter(index, folder / EMBEDDINGS, stop)
-    writer.write(list(index.videos.all()))
-    with index.changing:
-        if index.videos.unpurged():
-            index.finish_deletions()
-        copy_database(index.folder / CATALOGUE, folder / CATALOGUE)
-        state = _copy_beside(source, folder)
-        write_shard = index.freeze_shard()
-        with closing(Database(folder / CATALOGUE, read_only=True)) as database:
-            rows = list(VideoStore(database).all())
-        offsets = {str(part): at for part, at in index.staging.offsets().items()}
-        # Only what has changed since it was written, so the lock is held for a short time.
-        writer.write(rows)
-    if write_shard is not None:
-        private_folder(folder / SHARD)
-        write_shard(folder / SHARD)
-    writer.remove_all_but(rows)
+    index, second = source.index, source.second
+    copied = _write_index(index, folder, stop, lambda: _copy_beside(source, folder))
+    second_manifest = None
+    if second is not None:
+        private_folder(folder / SECOND)
+        rows = _write_index(second, folder / SECOND, stop, lambda: "none").rows
+        second_manifest = SecondManifest(
+            second.manifest.profile, second.manifest.model_id, _whole(rows), _segments(rows)
+        )
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files[path.relative_to(folder).as_posix()] = stored_file(path)
@@ -135,14 +129,61 @@ def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
         index.manifest.profile,
         index.manifest.model_id,
         source.generation,
-        sum(row.version > 0 for row in rows),
-        sum(row.segments for row in rows),
-        offsets,
-        state,
+        _whole(copied.rows),
+        _segments(copied.rows),
+        copied.offsets,
+        copied.state,
         files,
-        sum(index.uploads.holds(row.uri) for row in rows),
+        sum(index.uploads.holds(row.uri) for row in copied.rows),
+        second_manifest,
     )
     write_manifest(folder, manifest)
+
+
+def _whole(rows: Sequence[Video]) -> int:
+    return sum(row.version > 0 for row in rows)
+
+
+def _segments(rows: Sequence[Video]) -> int:
+    return sum(row.segments for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _CopiedIndex:
+    """rows: of the catalogue that was copied. offsets, state: of the same moment."""
+
+    rows: list[Video]
+    offsets: dict[str, int]
+    state: StateDatabaseKind
+
+
+def _write_index(
+    index: LocalIndex,
+    folder: Path,
+    stop: Callable[[], bool],
+    copy_beside: Callable[[], StateDatabaseKind],
+) -> _CopiedIndex:
+    """Write one index into a folder. copy_beside: copies, at the same moment, what is kept beside it."""
+    if index.videos.unpurged():
+        index.finish_deletions()
+    writer = _EmbeddingWriter(index, folder / EMBEDDINGS, stop)
+    writer.write(list(index.videos.all()))
+    with index.changing:
+        if index.videos.unpurged():
+            index.finish_deletions()
+        copy_database(index.folder / CATALOGUE, folder / CATALOGUE)
+        state = copy_beside()
+        write_shard = index.freeze_shard()
+        with closing(Database(folder / CATALOGUE, read_only=True)) as database:
+            rows = list(VideoStore(database).all())
+        offsets = {str(part): at for part, at in index.staging.offsets().items()}
+        # Only what has changed since it was written, so the lock is held for a short time.
+        writer.write(rows)
+    if write_shard is not None:
+        private_folder(folder / SHARD)
+        write_shard(folder / SHARD)
+    writer.remove_all_but(rows)
+    return _CopiedIndex(rows, offsets, state)
 
 
 def _copy_beside(source: Source, folder: Path) -> StateDatabaseKind:

@@ -8,6 +8,7 @@ snapshots/        the shard, for a fast start
 state.sqlite      keys, audit log, matches, verdicts, exceptions, jobs, webhooks
 state.dump        the same of a PostgreSQL database, written by pg_dump
 producer.sqlite   what a producer has sent
+second-opinion/   the second index: its own videos.sqlite, embeddings/ and snapshots/
 backup.json       this description, with a checksum of each file
 
 Only complete backups have this name; one in progress is hidden.
@@ -24,10 +25,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from common.errors import CorruptIndexError, UsageError
+from searcher import second_folder
 
 FORMAT = 1
 PREFIX = "storyhash-"
 CATALOGUE, EMBEDDINGS, SHARD = "videos.sqlite", "embeddings", "snapshots"
+SECOND = second_folder.FOLDER
 STATE, PRODUCER, JOBS_OWNER = "state.sqlite", "producer.sqlite", "jobs-owner"
 STATE_DUMP = "state.dump"
 # Where keys and verdicts are: a dump of PostgreSQL is in the backup, a database without one is not.
@@ -44,10 +47,21 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondManifest:
+    """What a backup has of the second index."""
+
+    profile: str
+    model_id: str
+    videos: int
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
 class BackupManifest:
     """What a backup has. created_at: UTC. generation: the one that answered; '' is the first. offsets:
     log offset per partition. state_database: where keys and verdicts are kept. files: by their path in
-    the backup. uploads_left_out: uploaded videos, whose files are not in the backup."""
+    the backup. uploads_left_out: uploaded videos, whose files are not in the backup. second_opinion: None
+    without a second index."""
 
     created_at: str
     storyhash: str
@@ -60,6 +74,7 @@ class BackupManifest:
     state_database: StateDatabaseKind
     files: Mapping[str, StoredFile]
     uploads_left_out: int = 0
+    second_opinion: SecondManifest | None = None
 
     @property
     def bytes(self) -> int:
@@ -75,6 +90,9 @@ class BackupManifest:
 def write_manifest(folder: Path, manifest: BackupManifest) -> None:
     """Write it durably, as the last file of a backup."""
     content: dict[str, Any] = {"format": FORMAT, **asdict(manifest)}
+    if manifest.second_opinion is None:
+        # Releases before the second opinion read such a backup too.
+        del content["second_opinion"]
     content["checksum"] = _checksum_of(content)
     with (folder / _MANIFEST).open("w") as file:
         json.dump(content, file, indent=1)
@@ -104,7 +122,10 @@ def read_manifest(folder: Path) -> BackupManifest:
                 "that made it, or with a newer one"
             )
         files = {name: StoredFile(**file) for name, file in content.pop("files").items()}
-        return BackupManifest(**content, files=files)
+        second = content.pop("second_opinion", None)
+        return BackupManifest(
+            **content, files=files, second_opinion=second and SecondManifest(**second)
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(folder, f"{_MANIFEST} is not readable") from None
 

@@ -25,6 +25,7 @@ from searcher.backup.manifest import (
     EMBEDDINGS,
     JOBS_OWNER,
     PRODUCER,
+    SECOND,
     SHARD,
     STATE,
     BackupManifest,
@@ -32,6 +33,7 @@ from searcher.backup.manifest import (
 )
 from searcher.generations import generation_folder, make_current
 from searcher.mirror.factory import open_mirror
+from searcher.second_folder import second_folder, settings_of_second
 from searcher.storage.data_dir import FolderManifest, take_lock, write_manifest
 from searcher.storage.database import Database
 from searcher.storage.video import Video
@@ -45,7 +47,7 @@ _SEGMENTS_AT_ONCE = 1_000
 
 def restore_backup(backup: Path, settings: Settings, *, force: bool = False) -> BackupManifest:
     """Restore a backup into the data folder of the settings, with the mirror or the Qdrant index that
-    they name. force: replace what is there.
+    they name; its second index, if it has one, too. force: replace what is there.
 
     Raises CorruptIndexError if the backup is damaged, UsageError if it is none, DataFolderError if the
     data folder is used or not empty, StorageError; also DependencyError if Qdrant does not respond.
@@ -83,16 +85,13 @@ def _write(
     backup: Path, manifest: BackupManifest, staging: Path, settings: Settings, *, force: bool
 ) -> None:
     index = generation_folder(staging, manifest.generation)
-    private_folder(index)
-    shutil.copyfile(backup / CATALOGUE, index / CATALOGUE)
-    searcher = settings.searcher
-    if (backup / SHARD).is_dir() and searcher.backend == "faiss":
-        shutil.copytree(backup / SHARD, index / SHARD)
-    # Copied files need not be private where the backup lies.
-    with closing(Database(index / CATALOGUE)) as database:
-        rows = {row.video_id: row for row in VideoStore(database).all()}
-    _write_vectors(backup, manifest, index, rows, settings, force=force)
-    write_manifest(index, FolderManifest(manifest.profile, manifest.model_id, searcher.store))
+    made = FolderManifest(manifest.profile, manifest.model_id, settings.searcher.store)
+    _write_index(backup, made, index, settings, force=force)
+    if manifest.second_opinion is not None:
+        profile, model_id = manifest.second_opinion.profile, manifest.second_opinion.model_id
+        own = settings_of_second(settings, profile)
+        made = FolderManifest(profile, model_id, own.searcher.store)
+        _write_index(backup / SECOND, made, second_folder(index), own, force=force)
     for name, target in (
         (STATE, staging / STATE_FILES[0]),
         (PRODUCER, staging / PRODUCER),
@@ -108,9 +107,24 @@ def _write(
         sync(path)
 
 
+def _write_index(
+    backup: Path, made: FolderManifest, index: Path, settings: Settings, *, force: bool
+) -> None:
+    """Write one index of a backup into a folder. made: its description. settings: of this index."""
+    private_folder(index)
+    shutil.copyfile(backup / CATALOGUE, index / CATALOGUE)
+    if (backup / SHARD).is_dir() and settings.searcher.backend == "faiss":
+        shutil.copytree(backup / SHARD, index / SHARD)
+    # Copied files need not be private where the backup lies.
+    with closing(Database(index / CATALOGUE)) as database:
+        rows = {row.video_id: row for row in VideoStore(database).all()}
+    _write_vectors(backup, made.model_id, index, rows, settings, force=force)
+    write_manifest(index, made)
+
+
 def _write_vectors(
     backup: Path,
-    manifest: BackupManifest,
+    model_id: str,
     folder: Path,
     rows: dict[str, Video],
     settings: Settings,
@@ -124,9 +138,7 @@ def _write_vectors(
         from searcher.qdrant.store import QdrantStore
 
         nodes = Nodes.connect(settings.qdrant)
-        with closing(
-            QdrantStore(nodes, settings.qdrant, settings.searcher, manifest.model_id)
-        ) as store:
+        with closing(QdrantStore(nodes, settings.qdrant, settings.searcher, model_id)) as store:
             whole = [replace(row, state="ready") for row in rows.values() if row.version]
             wanted = {row.video_id: row.version for row in whole}
             taken = DataFolderError(
@@ -143,7 +155,7 @@ def _write_vectors(
             if store.register.versions() != wanted:
                 raise taken
         return
-    mirror = open_mirror(folder, manifest.model_id, settings.searcher, settings.qdrant)
+    mirror = open_mirror(folder, model_id, settings.searcher, settings.qdrant)
     with closing(mirror):
         if mirror.count():
             if not force:

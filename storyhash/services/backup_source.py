@@ -14,11 +14,13 @@ from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
 
 
-def source_of(settings: Settings, index: LocalIndex, generation: str) -> Source:
-    """What a backup of an open index is made of."""
+def source_of(
+    settings: Settings, index: LocalIndex, generation: str, second: LocalIndex | None = None
+) -> Source:
+    """What a backup of an open index is made of. second: the second index, open too."""
     elsewhere = settings.state.url is not None
     dump = partial(_dump_state, settings)
-    return Source(index, settings.data_dir, generation, elsewhere, dump)
+    return Source(index, settings.data_dir, generation, elsewhere, dump, second)
 
 
 def _dump_state(settings: Settings, target: Path) -> bool:
@@ -29,16 +31,20 @@ def _dump_state(settings: Settings, target: Path) -> bool:
 
 
 def backups_of(
-    settings: Settings, current: Callable[[], ServingIndex], metrics: Metrics
+    settings: Settings,
+    current: Callable[[], ServingIndex],
+    metrics: Metrics,
+    second: Callable[[], LocalIndex | None] = lambda: None,
 ) -> Backups:
     """The backups of a service. current: the index that answers; raises NotReadyError. metrics: get the
-    time of the newest backup, if a folder for backups is set."""
+    time of the newest backup, if a folder for backups is set. second: the second index of the data
+    folder."""
     folder = settings.service.backup_dir
     if folder is not None:
         metrics.last_backup_timestamp_seconds.set_function(partial(newest_backup_time, folder))
 
     def source() -> Source:
         answering = current()
-        return source_of(settings, answering.index, answering.generation)
+        return source_of(settings, answering.index, answering.generation, second())
 
     return Backups(folder, settings.service.backup_keep, source)

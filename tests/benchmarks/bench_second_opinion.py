@@ -21,9 +21,9 @@ import numpy as np
 
 from common.settings import load_settings
 from searcher.curation.apply_rules import CurationRules
+from searcher.second_folder import second_folder
 from storyhash.demo import write_catalogue
 from storyhash.query.local import SecondOpinion, run_queries
-from storyhash.second_index import second_folder
 from storyhash.wiring import QueryServices, open_for_queries
 from tests.benchmarks.report import options, publish
 

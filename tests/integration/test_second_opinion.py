@@ -5,63 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import httpx
-import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from common.errors import StoryHashError
 from common.settings import load_settings
-from common.types import Float32Array, UInt8Array
-from embedder.normalise import unit
 from embedder.visual.offline import OfflineBackend
 from ingest.decoder_process import DecoderProcess
 from ingest.query_decoder import QueryDecoder
+from searcher.second_folder import second_folder
 from storyhash.cli import app
-from storyhash.profiles import VISUALS
-from storyhash.second_index import second_folder
 from storyhash.services.serve.single_process import run_serve
 from tests.e2e.conftest import draw
 from tests.kafka_broker.broker import free_ports
+from tests.support.plain_backend import plain_sscd
 from tests.support.services import wait_until
 
 FIRST, SECOND = "sscd-motion", "offline"
 
 
-class Plain:
-    """A weak backend in the place of SSCD: the edges of a small grey picture. It finds re-encoded
-    pictures, and no mirrored ones."""
-
-    name = "sscd"
-    fingerprint = "plain"
-    frames_per_second = 2.0
-    batch_pictures = 8
-    pooling: Literal["mean", "median"] = "mean"
-    views = ("identity",)
-    closer_views = ("negative",)
-
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        described = np.zeros((len(pictures), 512), dtype=np.float32)
-        for number, picture in enumerate(pictures):
-            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-            small = cv2.resize(grey, (32, 16), interpolation=cv2.INTER_AREA)
-            described[number] = (small - cv2.GaussianBlur(small, (0, 0), 2.0)).ravel()
-        return unit(described)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def plain() -> Iterator[None]:
-    part = replace(VISUALS["sscd"], build=lambda _: Plain(), check=lambda _: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(VISUALS, "sscd", part)
-        patch.setenv("STORYHASH_INGEST__WORKERS", "1")
-        patch.setenv("STORYHASH_MATCHING__TRANSFORM_SECONDS", "0")
+    with plain_sscd():
         yield
 
 
@@ -217,6 +187,19 @@ def test_duplicates_that_only_the_second_finds_are_in_a_group(
     monkeypatch.setenv("STORYHASH_SECOND_OPINION__ENABLED", "false")
     (group,) = lines("duplicates", "--data", data)
     assert {video["video_id"] for video in group["videos"]} == {"1.mp4", "again.mp4"}
+
+
+def test_a_backup_has_the_second_index(data: Path, tmp_path: Path) -> None:
+    backups, home = tmp_path / "backups", tmp_path / "home"
+    (made,) = lines("snapshot", "create", "--data", data, "--to", backups)
+    assert made["second_opinion"]["videos"] == 4
+    (good,) = lines("snapshot", "verify", made["path"])
+    assert good["damage"] == []
+    lines("snapshot", "restore", made["path"], "--data", home)
+    assert second_ids(home) == {"1.mp4", "2.mp4", "3.mp4", "4.mp4"}
+    mirrored = draw(tmp_path / "mirrored.mp4", 3, 6.0, mirrored=True)
+    (found,) = lines("match", mirrored, "--data", home)
+    assert (found["decision"], found["matches"][0]["video_id"]) == ("copy", "3.mp4")
 
 
 def refusal(*arguments: str | Path) -> StoryHashError:

@@ -10,6 +10,15 @@ from common.http.error_schemas import ErrorInfo
 from common.http.schema import Schema
 
 
+class SecondIndexItem(Schema):
+    """The second index in a backup."""
+
+    profile: str
+    model_id: str
+    videos: int
+    segments: int
+
+
 class SnapshotItem(Schema):
     """A backup. `running` and `failed` ones have no name, and neither they nor `damaged` ones have the
     other fields. `bytes`: of all its files. `state_database`: `postgresql_dump` is in the backup,
@@ -28,6 +37,9 @@ class SnapshotItem(Schema):
     offsets: dict[str, int] = Field({}, description="Log offset per partition.")
     state_database: Literal["", "sqlite", "postgresql_dump", "postgresql", "none"] = ""
     uploads_left_out: int = 0
+    second_opinion: SecondIndexItem | None = Field(
+        None, description="The second index in it; null if it has none."
+    )
     error: ErrorInfo | None = None
 
 

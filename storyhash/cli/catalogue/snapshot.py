@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from searcher.backup.create import create_backup
 from searcher.backup.manifest import STATE_DUMP, BackupManifest, damage, read_manifest
 from searcher.backup.restore import restore_backup
 from searcher.generations import current_generation, generation_folder
+from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import require_manifest, take_lock
 from storyhash.cli.catalogue.snapshot_transfer import export_file, import_file
 from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
@@ -30,15 +32,15 @@ from storyhash.cli.shared.options import (
 )
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
 from storyhash.services.backup_source import source_of
-from storyhash.wiring import open_catalogue
+from storyhash.wiring import open_catalogue, open_second_catalogue
 
 if TYPE_CHECKING:
     from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
     help="Make, verify and restore backups; export and import a catalogue.\n\n"
-    "A backup has the catalogue, every vector, the index, and the state database (keys, matches, "
-    "verdicts, exceptions, audit log).",
+    "A backup has the catalogue, every vector, the index, the second index if there is one, and the "
+    "state database (keys, matches, verdicts, exceptions, audit log).",
     no_args_is_help=True,
 )
 FolderOption = Annotated[
@@ -171,6 +173,12 @@ def restore(
             f"{manifest.created_at} into {settings.data_dir}",
             markup=False,
         )
+        second = manifest.second_opinion
+        if second is not None:
+            out.print(
+                f"second opinion: {second.videos} videos and {second.segments} segments",
+                markup=False,
+            )
     left_out = _restore_state(snapshot, manifest, settings)
     if left_out:
         notice(f"the state database (keys, matches, verdicts) was not restored: {left_out}")
@@ -222,9 +230,18 @@ def _created(settings: Settings, folder: Path, keep: int) -> dict[str, Any]:
             f"{index_dir} is in use by a service; name it with --server URL, and it makes the backup"
         )
     lock.close()
-    with open_catalogue(settings.model_copy(update={"data_dir": index_dir}), writer=True) as index:
-        path = create_backup(source_of(settings, index, generation), folder, keep=keep)
+    own = settings.model_copy(update={"data_dir": index_dir})
+    with open_catalogue(own, writer=True) as index, _second_of(settings) as second:
+        path = create_backup(source_of(settings, index, generation, second), folder, keep=keep)
     return {"path": str(path), **read_manifest(path).to_json(path.name)}
+
+
+def _second_of(settings: Settings) -> AbstractContextManager[LocalIndex | None]:
+    """The second index of the data folder. That of a searcher over Kafka is a generation, which is read
+    from its log again."""
+    if settings.second_opinion.generation is not None:
+        return nullcontext()
+    return open_second_catalogue(settings)
 
 
 def _created_by(remote: RemoteCatalogue) -> dict[str, Any]:
@@ -246,7 +263,9 @@ def _created_by(remote: RemoteCatalogue) -> dict[str, Any]:
 def _line(item: Item) -> str:
     if item["state"] != "complete":
         return f"{item['state']}  {item.get('error', {}).get('message', '')}".rstrip()
+    second = item.get("second_opinion")
+    more = "" if second is None else f", second opinion: {second['videos']} videos"
     return (
-        f"{item['created_at']}  {item['videos']} videos, {item['segments']} segments, "
+        f"{item['created_at']}  {item['videos']} videos, {item['segments']} segments{more}, "
         f"{item['bytes'] / 1e6:.1f} MB"
     )

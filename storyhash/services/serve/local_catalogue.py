@@ -15,6 +15,7 @@ from common.types import CatalogEntry
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
+from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE
 from searcher.storage.video import Video
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
@@ -26,10 +27,11 @@ from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 @dataclass(frozen=True, slots=True)
 class OpenedWithQueue(Opened):
     """Also what is indexed next. delete_from_second: deletes a video, by its id, from the index of the
-    second opinion; does nothing if there is none."""
+    second opinion; does nothing if there is none. second: that index."""
 
     queue: IndexQueue
     delete_from_second: Callable[[str], None] = lambda video_id: None
+    second: LocalIndex | None = None
 
 
 class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):

@@ -94,7 +94,10 @@ def run_serve(
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
-    backups, deletions = backups_of(settings, catalogue.current, metrics), Deletions()
+    deletions = Deletions()
+    backups = backups_of(
+        settings, catalogue.current, metrics, second=lambda: catalogue.opened.second
+    )
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         add_video=catalogue.add_video,
@@ -152,8 +155,8 @@ def run_serve(
             watch_vectors(metrics, lambda: services.index)
             watch_pending(metrics, queue.waiting_seconds)
             opened = OpenedWithQueue(answering, queries, queue)
-            if follower is not None:
-                opened = replace(opened, delete_from_second=follower.delete)
+            if second is not None and follower is not None:
+                opened = replace(opened, delete_from_second=follower.delete, second=second.index)
             catalogue.open(opened)
             health.met("index")
             keep_what_is_there()

@@ -27,11 +27,11 @@ from searcher.jobs.runner import JobRunner
 from searcher.metrics import watch_staged, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.second_folder import second_folder
 from searcher.storage.data_dir import read_manifest
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
-from storyhash.second_index import second_folder
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader

@@ -19,20 +19,21 @@ from common.errors import (
     StorageError,
     UsageError,
 )
-from common.settings import SearcherSettings, Settings
+from common.settings import QdrantSettings, SearcherSettings, Settings
 from common.state.roles import Role
 from common.state.state import State
 from common.types import Embedding
 from searcher.backup import create, restore
 from searcher.backup.backups import newest_backup_time
 from searcher.backup.create import Source, create_backup
-from searcher.backup.manifest import backups_in, damage, read_manifest
+from searcher.backup.manifest import SecondManifest, backups_in, damage, read_manifest
 from searcher.backup.restore import restore_backup
 from searcher.generations import current_generation
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.qdrant.index import QdrantIndex
 from searcher.qdrant.nodes import Nodes
+from searcher.second_folder import second_folder, settings_of_second
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.data_dir import read_manifest as folder_manifest
 from searcher.storage.video import Video
@@ -162,6 +163,60 @@ def test_a_backup_restores_the_same_catalogue_vectors_answers_and_keys(
         assert searchable(again)["staged"] == (1, 3)
     with State(Settings(data_dir=other)) as state:
         assert [key.to_json() for key in state.keys.page()[0]] == keys
+
+
+@pytest.mark.parametrize("store", ["edge", "qdrant"])
+def test_a_second_index_is_backed_up_verified_and_restored_with_the_first_one(
+    index: LocalIndex,
+    folder: Path,
+    tmp_path: Path,
+    films: dict[str, list[Embedding]],
+    monkeypatch: pytest.MonkeyPatch,
+    store: str,
+) -> None:
+    other_model = FolderManifest("other", "other-0123456789ab")
+    points = [replace(one, model_id=other_model.model_id) for one in films["a"]]
+    with LocalIndex.open_writer(second_folder(folder), other_model, SETTINGS) as second:
+        write(second, points)
+        stored = everything(second)
+        made = create_backup(replace(source(index), second=second), tmp_path / "backups")
+    kept = SecondManifest("other", other_model.model_id, 1, 6)
+    assert read_manifest(made).second_opinion == kept
+    assert read_manifest(made).to_json("name")["second_opinion"]["videos"] == 1
+
+    connected: list[str] = []
+
+    def connect(settings: QdrantSettings) -> Nodes:
+        connected.append(settings.collection)
+        return Nodes.local(tmp_path / settings.collection)
+
+    monkeypatch.setattr(Nodes, "connect", connect)
+    home = tmp_path / "elsewhere"
+    settings = settings_of(home, **({"backend": "qdrant"} if store == "qdrant" else {}))
+    restore_backup(made, settings)
+    # Each index in a collection of its own.
+    assert len({*connected}) == len(connected) == (2 if store == "qdrant" else 0)
+    own = settings_of_second(settings, "other")
+    assert own.data_dir == second_folder(home)
+    kind = QdrantIndex if store == "qdrant" else LocalIndex
+    manifest = replace(other_model, mirror=settings.searcher.store)
+    with kind.open_writer(own.data_dir, manifest, own) as again:
+        assert everything(again) == stored
+    with kind.open_writer(
+        home, replace(MANIFEST, mirror=settings.searcher.store), settings
+    ) as first:
+        assert searchable(first).keys() == {"a", "b", "c"}
+
+    (made / "second-opinion" / "videos.sqlite").unlink()
+    assert damage(made) == ["second-opinion/videos.sqlite is missing"]
+
+
+def test_a_backup_without_a_second_index_is_described_as_before(
+    index: LocalIndex, tmp_path: Path
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    assert "second_opinion" not in json.loads((made / "backup.json").read_text())
+    assert read_manifest(made).second_opinion is None
 
 
 def test_a_backup_is_of_one_moment_though_videos_change_while_it_is_made(
