@@ -8,7 +8,6 @@ ratios per segment with both.
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from tests.benchmarks.report import options, publish
+from tests.support.background import Background
 from tests.support.embeddings import MODEL_ID
 
 _SEGMENTS = 100_000
@@ -60,26 +60,16 @@ def _fill(index: LocalIndex, segments: int) -> None:
         index.apply(Change(whole=[_video(rng, number) for number in here]))
 
 
-class _Searching:
+class _Searching(Background):
     """Searches all the while, and remembers the slowest."""
 
     def __init__(self, index: LocalIndex) -> None:
         self.count, self.slowest = 0, 0.0
         self._index = index
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> _Searching:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         query = np.ones((1, VECTOR_DIMENSION), dtype=np.float32) / VECTOR_DIMENSION**0.5
-        while not self._stop.wait(0.01):
+        while not self.stopping.wait(0.01):
             began = time.perf_counter()
             self._index.search(query, 10)
             self.slowest = max(self.slowest, time.perf_counter() - began)

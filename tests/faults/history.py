@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from common.types import Embedding, Float32Array
 from tests.faults.harness import Trial
 from tests.faults.stream import Topics, all_ready, answers_of, delete, not_once, query_vectors, rows
 from tests.faults.videos import manifest, sources
+from tests.support.background import Background
 from tests.support.services import Answers, Deployment, Searcher, Service, wait_until
 
 SECONDS = 900.0
@@ -84,7 +84,7 @@ class History:
             raise RuntimeError(producer.text())
 
 
-class Reader:
+class Reader(Background):
     """Asks a searcher all the while, and looks whether one answer holds two versions of a video."""
 
     def __init__(self, service: Service, vectors: Float32Array) -> None:
@@ -92,22 +92,15 @@ class Reader:
         self.answers = 0
         self._service = service
         self._vectors = vectors
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         if not self.answers:
             self.mixed.append("nothing answered")
 
-    def _run(self) -> None:
+    def run(self) -> None:
         client = Searcher(self._service.url)
-        while not self._stop.wait(0.02):
+        while not self.stopping.wait(0.02):
             for hits in client.search(self._vectors, _K):
                 versions: dict[str, set[int]] = defaultdict(set)
                 for hit in hits:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
+from tests.support.background import Background
 from tests.support.services import children
 
 _EVERY_SECONDS = 0.05
@@ -16,23 +15,13 @@ _MIB = 1 << 20
 
 
 @dataclass
-class MemoryWatch:
+class MemoryWatch(Background):
     """Peaks of resident memory in MiB: of the process, of its largest child, of all together."""
 
     pid: int
     process_mib: float = 0.0
     child_mib: float = 0.0
     together_mib: float = 0.0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def figures(self) -> dict[str, int]:
@@ -43,8 +32,8 @@ class MemoryWatch:
             "together_mib": round(self.together_mib),
         }
 
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY_SECONDS):
+    def run(self) -> None:
+        while not self.stopping.wait(_EVERY_SECONDS):
             own = resident_mib(self.pid)
             others = [resident_mib(one) for one in descendants(self.pid)]
             self.process_mib = max(self.process_mib, own)

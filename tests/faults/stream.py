@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import numpy as np
@@ -24,6 +23,7 @@ from common.messaging.transport import ReceivedMessage
 from common.messaging.wire import from_message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import Embedding, Float32Array
+from tests.support.background import Background
 from tests.support.services import Answers, Deployment, Searcher, Service
 
 # Small clips: what is tried is delivery, not pictures. A wide beam and few rows before the graph takes
@@ -189,23 +189,12 @@ def mended(service: Service) -> list[str]:
 
 
 @dataclass
-class Watch:
+class Watch(Background):
     """Samples how many segments are searchable, in a thread: (seconds since the start, count)."""
 
     service: Service
     samples: list[tuple[float, int]] = field(default_factory=list)
     unready: dict[str, float] = field(default_factory=dict)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def longest_interruption_seconds(self) -> float:
@@ -218,12 +207,13 @@ class Watch:
                 most = count
         return max((b - a for a, b in itertools.pairwise(moments)), default=0.0)
 
-    def _run(self) -> None:
-        while not self._stop.wait(0.25):
+    def run(self) -> None:
+        began = time.monotonic()
+        while not self.stopping.wait(0.25):
             count = searchable_segments(self.service)
-            self.samples.append((time.monotonic() - self._began, count))
+            self.samples.append((time.monotonic() - began, count))
             for reason in unready(self.service).values():
-                self.unready.setdefault(reason, time.monotonic() - self._began)
+                self.unready.setdefault(reason, time.monotonic() - began)
 
 
 def unready(service: Service) -> dict[str, str]:

@@ -11,16 +11,7 @@ from common.settings import HttpSettings, Settings
 from common.state.keys import NewKey
 from common.state.roles import Role
 from common.state.state import State
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @contextmanager

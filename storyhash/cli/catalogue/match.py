@@ -139,11 +139,7 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(f"    damaged: {answer['query']['damaged']}", style="yellow", markup=False)
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)
-    # A searcher of an older version lists the candidates among the matches.
-    listed = [*answer["matches"], *answer.get("candidates", ())]
-    matches = [match for match in listed if match["decision"] != "no_match"]
-    candidates = [match for match in listed if match["decision"] == "no_match"]
-    for match in [*matches, *candidates[:_SHOWN]]:
+    for match in [*answer["matches"], *answer["candidates"][:_SHOWN]]:
         out.print(
             f"    {match['decision']:8} {probability_text(match['probability']):>6}  {match['video_id']}"
             f"  {_span(match, 'query')} is {_span(match, 'ref')} of it{_doubt(match)}"
@@ -155,24 +151,22 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _edit(match: dict[str, Any]) -> str:
-    """The transform in words, or the view where nothing is known of it. A searcher of an older version
-    gives only the view."""
+    """The transform in words, or the view where nothing is known of it."""
     words: str = match.get("transform", {}).get("words", "")
-    view: str = match.get("search_view", match.get("view", "identity"))
     if words:
         return "" if words == "unchanged" else f": {words}"
+    view = match["search_view"]
     return "" if view == "identity" else f", found through the view {view}"
 
 
 def _finder(match: dict[str, Any], answer: dict[str, Any]) -> str:
-    """Which model found the match, if it is not that of the answer. A searcher of an older version does
-    not say."""
+    """Which model found the match, if it is not that of the answer."""
     model_id: str = match["evidence"].get("model_id", answer["model_id"])
     return "" if model_id == answer["model_id"] else f", found by the second opinion ({model_id})"
 
 
 def _doubt(match: dict[str, Any]) -> str:
-    """A word where the ranges are uncertain. A searcher of an older version says nothing of them."""
+    """A word where the ranges are uncertain."""
     return "" if match.get("range_certain", True) else " (place uncertain)"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from tests.faults.memory import descendants, resident_mib
+from tests.support.background import Background
 
 _EVERY_SECONDS = 0.5
 # The first part, in which caches fill and pools start, is no part of a slope.
@@ -19,27 +19,17 @@ _WARM_SHARE = 1 / 3
 _MOST_MORE = {"descriptors": 24, "threads": 12}
 
 
-class Vitals:
+class Vitals(Background):
     """Samples of one process and of its children together, until the `with` block ends."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         # Columns: seconds, own MiB, MiB together, descriptors, threads.
         self._rows: list[tuple[float, float, float, int, int]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         began = time.monotonic()
-        while not self._stop.wait(_EVERY_SECONDS):
+        while not self.stopping.wait(_EVERY_SECONDS):
             home = Path(f"/proc/{self._pid}")
             try:
                 descriptors = len(list((home / "fd").iterdir()))

@@ -13,18 +13,9 @@ import pytest
 from ingest.first_bytes import Kind, kind_of_file
 from ingest.folder_watch import FolderWatch
 from tests.conftest import quadrants
+from tests.support.clock import Clock
 
 QUIET_SECONDS = 5.0
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def look(tmp_path: Path, clock: Clock) -> Callable[[float], list[str]]:
     watch = FolderWatch(tmp_path, QUIET_SECONDS, clock=clock)
 
     def look(after_seconds: float) -> list[str]:
-        clock.seconds += after_seconds
+        clock.now += after_seconds
         return [one.entry.video_id for one in watch.look()]
 
     return look

@@ -22,7 +22,8 @@ from common.state.keys import NewKey
 from common.state.quotas import Quota, QuotaStore, Use
 from common.state.roles import Role
 from common.state.state import State
-from tests.support.keys import Clock, access_over, key_of, opened_state
+from tests.support.clock import Clock
+from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
 
 SETTINGS = HttpSettings(require_keys="always")

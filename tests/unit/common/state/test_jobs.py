@@ -13,7 +13,7 @@ from common.state.idempotency import Once
 from common.state.job_order import fair_order
 from common.state.job_rows import DONE, Job, NewJob, new_job_id
 from common.state.jobs import JobStore
-from tests.support.keys import Clock
+from tests.support.clock import Clock
 
 OWNER = "here"
 SETTINGS = JobSettings(

@@ -12,19 +12,12 @@ from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.keys import LAST_USED_SECONDS, KeyStore, NewKey
 from common.state.roles import Role
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000.0)
 
 
 @pytest.fixture

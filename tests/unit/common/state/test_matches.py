@@ -16,7 +16,7 @@ from common.state.exceptions import ExceptionStore, NewException, StoredExceptio
 from common.state.idempotency import Once
 from common.state.matches import FoundMatch, MatchFilter, MatchStore, StoredMatch
 from common.state.verdicts import NewVerdict, VerdictStore
-from tests.support.keys import Clock
+from tests.support.clock import Clock
 
 DAY = 86_400.0
 JUDGED = NewVerdict("not_copy", "parody", "", "Ann", "0a")

@@ -16,7 +16,7 @@ from common.state.database import StateDatabase
 from common.state.keys import KeyStore, NewKey
 from common.state.quotas import DAY_SECONDS, Quota, QuotaStore, Use
 from common.state.roles import Role
-from tests.support.keys import Clock
+from tests.support.clock import Clock
 
 COSTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400), st.booleans()), max_size=12)
 

@@ -20,7 +20,7 @@ from common.state.matches import FoundMatch, MatchStore
 from common.state.outbox import Event, tell
 from common.state.verdicts import NewVerdict, VerdictStore
 from common.state.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookStore
-from tests.support.keys import Clock
+from tests.support.clock import Clock
 
 URL = "https://example.org/hook"
 LEASE = 40.0

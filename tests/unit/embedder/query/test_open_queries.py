@@ -10,6 +10,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.errors import ApiError
 from common.types import PassName, QueryEmbedding
 from embedder.query.open_queries import OpenQueries, QueryLimits
+from tests.support.clock import Clock
 
 
 class Query:
@@ -33,13 +34,6 @@ class Query:
         self.closed = True
 
 
-class Clock:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def kept(queries: OpenQueries, query: Query) -> str:
     """The id of a query whose first pass has ended."""
     query_id = queries.add(query)
@@ -48,16 +42,16 @@ def kept(queries: OpenQueries, query: Query) -> str:
 
 
 def test_a_query_is_kept_for_so_long_after_its_last_pass() -> None:
-    clock, query = Clock(), Query()
+    clock, query = Clock(0.0), Query()
     queries = OpenQueries(QueryLimits(idle_seconds=10.0), clock)
     query_id = kept(queries, query)
-    clock.seconds = 9.0
+    clock.now = 9.0
     assert queries.take(query_id) is query
-    clock.seconds = 100.0
+    clock.now = 100.0
     queries.expire()
     assert query.open, "a pass is at work"
     queries.give_back(query_id, keep=True)
-    clock.seconds = 110.0
+    clock.now = 110.0
     with pytest.raises(ApiError, match="expired") as raised:
         queries.take(query_id)
     assert raised.value.status == 404

@@ -13,24 +13,17 @@ import pytest
 
 from embedder.weights.download_lines import plain_progress
 from storyhash.cli.shared.progress import PlainLines, Task
+from tests.support.clock import Clock
 
 ROOT = Path(__file__).parents[5]
 NO_TERMINAL = {"TERM": "xterm", "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def test_rate_time_left_and_the_first_unfinished_file_are_told() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     task = Task("indexing", 4, ["a.mp4", "b.mp4", "c.mp4", "d.mp4"], clock=clock)
     assert task.line == "indexing 0/4, a.mp4"
-    clock.seconds = 60.0
+    clock.now = 60.0
     task.advance(name="b.mp4", video_seconds=120.0)
     assert task.line == "indexing 1/4, 2.0x real time, 3 min left, a.mp4"
     task.advance(name="a.mp4", video_seconds=0.0)
@@ -42,9 +35,9 @@ def test_rate_time_left_and_the_first_unfinished_file_are_told() -> None:
 
 
 def test_without_seconds_of_video_the_rate_is_steps_per_minute() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     task = Task("matching", 300, clock=clock)
-    clock.seconds = 30.0
+    clock.now = 30.0
     task.advance(10)
     assert task.line == "matching 10/300, 20.0 videos per minute, 14 min left"
 
