@@ -17,7 +17,6 @@ from common.uris import public_uri
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_BLOCK_BYTES = 1 << 20
 _SETTING = "STORYHASH_INGEST__ALLOWED_HOSTS"
 # A caller of the API waits for no look-up longer than this.
 CHECK_SECONDS = 5.0
@@ -35,9 +34,9 @@ def fetch(
     """
     deadline = time.monotonic() + settings.max_fetch_seconds
     try:
-        with path.open("r+b", buffering=0) as file:
+        with path.open("r+b") as file:
             for block in _download(uri, settings):
-                _write(file.write, block)
+                file.write(block)
                 beat()
                 if time.monotonic() > deadline:
                     raise FetchError(
@@ -137,9 +136,3 @@ def _allowed_address(url: httpx.URL, settings: IngestSettings, timeout_seconds: 
     if settings.allowed_hosts and url.host not in settings.allowed_hosts:
         raise FetchError(f"the host {url.host!r} is not among {_SETTING}")
     return checked_address(url, settings.allowed_hosts, _SETTING, timeout_seconds)
-
-
-def _write(write: Callable[[bytes], int | None], block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[write(bytes(view)) or 0 :]

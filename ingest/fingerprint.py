@@ -81,9 +81,12 @@ def entry_fingerprint(entry: CatalogEntry, cut: str = "") -> str:
 def cut_of(video: VideoSettings, ingest: IngestSettings) -> str:
     """Digest of all settings that shape segments; they must be equal for all segments of a version."""
     shaping = (
-        *(ingest.segment_seconds, ingest.min_tail_seconds),
-        *(video.frames_per_second, video.short_side),
-        *(video.max_clip_pixels, video.max_clip_bytes),
+        ingest.segment_seconds,
+        ingest.min_tail_seconds,
+        video.frames_per_second,
+        video.short_side,
+        video.max_clip_pixels,
+        video.max_clip_bytes,
     )
     return hashlib.blake2b(repr(shaping).encode(), digest_size=4).hexdigest()
 

@@ -31,16 +31,19 @@ def pictures_of(
         for picture in pictures_at(path, times, settings, short_side=short_side, beat=beat):
             yield shrink_to(picture, short_side)
         return
-    paths = frame_paths(path)
-    if not paths:
-        raise VideoError(f"{path}: is a folder without numbered pictures")
+    paths = numbered_pictures(path)
     for seconds in times:
         beat()
         number = min(len(paths) - 1, int(seconds * FRAME_FOLDER_FPS))
         for frame in decode_images(
-            *([paths[number]], settings),
-            source_fps=1,
-            frames_per_second=1,
-            short_side=short_side,
+            [paths[number]], settings, source_fps=1, frames_per_second=1, short_side=short_side
         ):
             yield shrink_to(frame.rgb, short_side)
+
+
+def numbered_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder that is a video. Raises VideoError if there are none."""
+    paths = frame_paths(folder)
+    if not paths:
+        raise VideoError(f"{folder}: is a folder without numbered pictures")
+    return paths

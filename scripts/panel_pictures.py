@@ -94,7 +94,8 @@ def _lines(axes: Axes, panel: Panel, series: Series) -> None:
     for number, one in enumerate(series):
         seconds, values = zip(*one["points"], strict=True)
         axes.plot(
-            *(seconds, values),
+            seconds,
+            values,
             lw=1.0,
             # A line at 0 lies on the axis.
             clip_on=False,
@@ -114,7 +115,8 @@ def _lines(axes: Axes, panel: Panel, series: Series) -> None:
     lines = axes.get_lines()[: len(shown)]
     shown[-1] += more
     axes.legend(
-        *(lines, shown),
+        lines,
+        shown,
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.13),
         ncols=columns,
@@ -162,7 +164,9 @@ def _rows(axes: Axes, panel: Panel, series: Series) -> None:
     for row, cells in enumerate(lines):
         for column, cell in enumerate(cells):
             axes.text(
-                *(column / len(cells), 0.95 - row / (_MOST_NAMES + 1), cell),
+                column / len(cells),
+                0.95 - row / (_MOST_NAMES + 1),
+                cell,
                 size=6.5,
                 va="top",
                 weight="bold" if row == 0 else "normal",

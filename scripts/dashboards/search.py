@@ -8,7 +8,6 @@ from scripts.dashboards.promql import metric, quantile, rate, ratio, total
 TARGET_SECONDS = 0.001
 # One search in a hundred may be slower.
 BUDGET = 0.01
-_QUIET = "nobody searches"
 
 
 def _quantiles(name: str) -> tuple[Query, ...]:

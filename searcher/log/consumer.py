@@ -7,7 +7,6 @@ event has given the number of segments and that many have arrived.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from common.errors import ModelMismatchError, VideoError, WireError
@@ -40,7 +39,6 @@ from searcher.storage.thumbnails import ThumbnailWriter
 # Error code of a video whose segments are not those that its end event counts.
 _SEGMENTS_MIXED = "segments_mixed"
 _LAST_VERSION = 2**63 - 1
-_log = logging.getLogger("storyhash.search")
 
 
 class IndexHandler:

@@ -233,13 +233,6 @@ class StagedVideos:
         )
         return [int(version) for (version,) in rows]
 
-    def end_of(self, video_id: str, version: int) -> VideoEnd | None:
-        """The staged end of a version."""
-        rows = self._database.query(
-            "SELECT event FROM staged_ends WHERE video_id = ? AND version = ?", video_id, version
-        )
-        return decode_event(rows[0][0]) if rows else None
-
     def _staged_video(
         self, video_id: str, version: int, segments: int, last_at: float, event: bytes | None
     ) -> StagedVideo:

@@ -11,15 +11,15 @@ from typing import Any, TypeAlias
 
 import cv2
 
+from common.closeable import Closeable
 from common.errors import VideoError
 from common.sandbox.codec import Buffer, Codec, checked, pack, unpack
 from common.sandbox.limits import ChildLimits
 from common.sandbox.process import Beat, Child
 from common.settings import VideoSettings
 from common.types import UInt8Array
-from common.video import decode_images, probe
-from common.video.moments import pictures_at
-from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+from common.video import probe
+from ingest.source_pictures import numbered_pictures, pictures_of
 
 THUMBNAIL_SIDE = 320
 """Pixels of the longer side."""
@@ -59,7 +59,7 @@ _Job: TypeAlias = tuple[str, tuple[float, ...]]
 _Result: TypeAlias = PictureSize | Thumbnail
 
 
-class FileReader:
+class FileReader(Closeable):
     """One child that reads files, one after another; closing it kills the child. Use from one thread."""
 
     def __init__(self, settings: VideoSettings) -> None:
@@ -67,10 +67,8 @@ class FileReader:
         codec: Codec[_Result] = Codec(_encode, _decode, MAX_THUMBNAIL_BYTES + _HEADER_BYTES)
         self._child: Child[_Job, _Result] = Child(partial(_work, settings), limits, codec)
 
-    def __enter__(self) -> FileReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Kill the child."""
         self._child.close()
 
     def picture_size(self, path: str) -> PictureSize:
@@ -98,28 +96,13 @@ def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[_Result]:
     """What the child does: without times the size of the picture, else a thumbnail for each."""
     name, times = job
     path = Path(name)
-    pictures = frame_paths(path) if path.is_dir() else []
-    if path.is_dir() and not pictures:
-        raise VideoError(f"{path}: is a folder without numbered pictures")
-    if not times:
-        info = probe(pictures[0] if pictures else path, settings)
-        size = sum(file.stat().st_size for file in pictures or [path])
-        yield PictureSize(info.width, info.height, size)
-    elif pictures:
-        for seconds in times:
-            index = min(len(pictures) - 1, int(seconds * FRAME_FOLDER_FPS))
-            yield from _of_image(pictures[index], settings)
-    else:
-        for picture in pictures_at(path, times, settings, short_side=THUMBNAIL_SIDE, beat=beat):
+    if times:
+        for picture in pictures_of(path, times, settings, short_side=THUMBNAIL_SIDE, beat=beat):
             yield _thumbnail(picture)
-
-
-def _of_image(path: Path, settings: VideoSettings) -> Iterator[Thumbnail]:
-    frames = decode_images(
-        [path], settings, source_fps=1, frames_per_second=1, short_side=THUMBNAIL_SIDE
-    )
-    for frame in frames:
-        yield _thumbnail(frame.rgb)
+        return
+    files = numbered_pictures(path) if path.is_dir() else [path]
+    info = probe(files[0], settings)
+    yield PictureSize(info.width, info.height, sum(file.stat().st_size for file in files))
 
 
 def _thumbnail(picture: UInt8Array) -> Thumbnail:

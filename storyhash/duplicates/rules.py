@@ -85,10 +85,8 @@ class PairRules:
         banks = self.curation.negative_banks
         for match, decision in zip(report.matches, report.decisions, strict=True):
             if match.bank in banks and decision == "copy":
-                yield Negative(
-                    *(match.video_id, match.bank),
-                    *(match.query_start_seconds, match.query_end_seconds),
-                )
+                start, end = match.query_start_seconds, match.query_end_seconds
+                yield Negative(match.video_id, match.bank, start, end)
 
 
 NO_RULES = PairRules()

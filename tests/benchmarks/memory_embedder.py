@@ -27,7 +27,6 @@ from embedder.stage import BATCH_MIB
 from storyhash.profiles import build_stage, resolve_profile
 from tests.support.services import children
 
-_MIB = 1024 * 1024
 # Segments a GPU is given at once: 512 pictures, 8 of each.
 _SEGMENTS = 64
 # Beside the pictures: what a network makes of some of them.
