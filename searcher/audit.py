@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from common.slices import slices
 from common.types import Float32Array
 from searcher.index.protocols import AuditedIndex
 from searcher.index.state import EVERYTHING, Filter
@@ -86,7 +87,7 @@ def measured_recall(
     segment counts if no closer one was missed, so ties at the end of the list do no harm.
     """
     found, wanted, asked = 0, 0, 0
-    for batch in _while_there_is_time([queries[:1], *_batches(queries[1:])], seconds):
+    for batch in _while_there_is_time([queries[:1], *slices(queries[1:], _BATCH)], seconds):
         near = [hits for hits in shard.search(batch, _K) if hits]
         filters = [EVERYTHING]
         if near:
@@ -103,10 +104,6 @@ def measured_recall(
                     wanted += len(true_hits)
         asked += len(batch)
     return (found / wanted if wanted else 1.0), asked
-
-
-def _batches(queries: Float32Array) -> list[Float32Array]:
-    return [queries[start : start + _BATCH] for start in range(0, len(queries), _BATCH)]
 
 
 def _while_there_is_time(items: Sequence[_Item], seconds: float = _SECONDS) -> Iterator[_Item]:

@@ -15,10 +15,7 @@ def examine_child(video: VideoSettings) -> str:
 
     Raises DecoderCrashedError or VideoTimeoutError if it does not start.
     """
-    limits = ChildLimits(
-        video.stall_seconds, video.wall_seconds, video.memory_mib, video.start_seconds
-    )
-    child: Child[str, None] = Child(_work, limits, NO_RESULT)
+    child: Child[str, None] = Child(_work, ChildLimits.for_video(video), NO_RESULT)
     try:
         for _ in child.run(""):
             pass

@@ -44,8 +44,11 @@ def start(pipe: socket.socket, *, network: bool) -> ChildProcess:
         [
             sys.executable,
             *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-            *("-P", "-c", PROGRAM),
-            *(str(pipe.fileno()), *arguments(network=network)),
+            "-P",
+            "-c",
+            PROGRAM,
+            str(pipe.fileno()),
+            *arguments(network=network),
         ],
         stdin=subprocess.DEVNULL,
         # Our own standard output stays free of what libraries print.

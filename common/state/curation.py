@@ -83,7 +83,10 @@ class CurationStore:
             frozenset(load(video_id) for video_id in ids),
             {
                 load(row.name): BankSetting(
-                    *(load(row.title), load(row.description), row.enabled, load(row.policy)),
+                    load(row.title),
+                    load(row.description),
+                    row.enabled,
+                    load(row.policy),
                     updated_at=row.updated_at,
                     negative=row.negative,
                     share=row.share,

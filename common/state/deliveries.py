@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from common.settings import WebhookSettings
+from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.newest_first import count, newest_first
@@ -123,8 +124,7 @@ class DeliveryStore:
             ).all()
         return [
             Attempt(
-                *(row.id, row.webhook_id, row.event_id, row.body, row.attempts),
-                *(row.url, row.secret),
+                row.id, row.webhook_id, row.event_id, row.body, row.attempts, row.url, row.secret
             )
             for row in rows
         ]
@@ -208,10 +208,9 @@ class DeliveryStore:
     def forget_video(self, video_id: str) -> None:
         """Delete the deliveries that name a deleted video, also those that wait, besides those that tell
         of its deletion."""
-        ids = self._of_video(video_id)
-        for start in range(0, len(ids), _STEP):
+        for ids in slices(self._of_video(video_id), _STEP):
             with self._database.change() as connection:
-                _delete(connection, ids[start : start + _STEP])
+                _delete(connection, ids)
 
     def _of_video(self, video_id: str) -> list[int]:
         text = (may_name(_TABLE.body, video_id), _TABLE.type != "video.deleted")
@@ -268,7 +267,4 @@ def _one(webhook_id: str, delivery_id: int) -> tuple[Any, Any]:
 
 
 def _delivery(row: Row[Any]) -> Delivery:
-    return Delivery(
-        *(row.id, row.webhook_id, row.event_id, row.type, row.body, row.state, row.attempts),
-        *(row.next_at, row.created_at, row.ended_at, row.status, row.error),
-    )
+    return Delivery(**{field.name: getattr(row, field.name) for field in fields(Delivery)})

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
 from common.errors import UsageError
+from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
@@ -172,10 +173,8 @@ class ExceptionStore:
         found: dict[str, list[StoredException]] = {}
         hashes = [text_hash(video_id) for video_id in video_ids]
         with self._database.read() as connection:
-            for start in range(0, len(hashes), _STEP):
-                query = select(EXCEPTIONS).where(
-                    EXCEPTIONS.c.ref_hash.in_(hashes[start : start + _STEP])
-                )
+            for some in slices(hashes, _STEP):
+                query = select(EXCEPTIONS).where(EXCEPTIONS.c.ref_hash.in_(some))
                 if fingerprint is not None:
                     of_query = EXCEPTIONS.c.query_hash == text_hash(fingerprint)
                     query = query.where(or_(EXCEPTIONS.c.query_hash.is_(None), of_query))
@@ -231,10 +230,10 @@ class ExceptionStore:
         changed = _decide_again(connection, made, decide)
         seen = [
             match_id
-            for start in range(0, len(changed), _STEP)
+            for some in slices(changed, _STEP)
             for match_id in connection.execute(
                 select(MATCHES.c.id)
-                .where(MATCHES.c.id.in_(changed[start : start + _STEP]), *visible_to(visible))
+                .where(MATCHES.c.id.in_(some), *visible_to(visible))
                 .order_by(MATCHES.c.id.desc())
             ).scalars()
         ]

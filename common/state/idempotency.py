@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from common.errors import ReusedKeyError
+from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.tables import IDEMPOTENT_ANSWERS
 from common.state.text import dump, load, text_hash
@@ -60,11 +61,11 @@ class AnswerStore:
     def forget_video(self, video_id: str) -> None:
         """Delete the answers that name a deleted video. A request with the Idempotency-Key of one of them
         is a new request."""
-        names = self._of_video(video_id)
-        for start in range(0, len(names), _STEP):
-            these = IDEMPOTENT_ANSWERS.c.hash.in_(names[start : start + _STEP])
+        for names in slices(self._of_video(video_id), _STEP):
             with self._database.change() as connection:
-                connection.execute(delete(IDEMPOTENT_ANSWERS).where(these))
+                connection.execute(
+                    delete(IDEMPOTENT_ANSWERS).where(IDEMPOTENT_ANSWERS.c.hash.in_(names))
+                )
 
     def _of_video(self, video_id: str) -> list[str]:
         table = IDEMPOTENT_ANSWERS.c

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from common.errors import StateError, UsageError
 from common.printable import printable
+from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_in, use_to_json
 from common.state.roles import Role
@@ -150,9 +151,8 @@ class KeyStore:
         day = self._now() // (1000 * DAY_SECONDS)
         ids = [key.id for key in keys if key.quota]
         used: dict[str, Use] = {}
-        for start in range(0, len(ids), _STEP):
-            of_keys = KEY_USE.c.key_id.in_(ids[start : start + _STEP])
-            today = select(KEY_USE).where(of_keys, KEY_USE.c.day == day)
+        for some in slices(ids, _STEP):
+            today = select(KEY_USE).where(KEY_USE.c.key_id.in_(some), KEY_USE.c.day == day)
             for row in connection.execute(today):
                 used[row.key_id] = use_in(row)
         return [

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from common.settings import StateSettings
+from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.events import match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
@@ -174,9 +175,9 @@ class MatchStore:
         with self._database.read() as connection:
             named = select(MATCHES.c.id).where(mentions(video_id), *visible)
             ids = connection.execute(named).scalars().all()
-        for start in range(0, len(ids), _STEP):
+        for some in slices(ids, _STEP):
             with self._database.change(alone=True) as connection:
-                forget_mentions(connection, ids[start : start + _STEP], video_id)
+                forget_mentions(connection, some, video_id)
         return deleted
 
     def not_copies_of(self, video_id: str) -> frozenset[str]:
@@ -322,8 +323,7 @@ def _of_video(video_id: str) -> ColumnElement[bool]:
 def _delete(connection: Connection, ids: Any) -> int:
     """Delete the matches with these ids and their verdicts."""
     chosen = [row.id for row in connection.execute(ids)]
-    for start in range(0, len(chosen), _STEP):
-        step = chosen[start : start + _STEP]
+    for step in slices(chosen, _STEP):
         connection.execute(delete(VERDICTS).where(VERDICTS.c.match_id.in_(step)))
         connection.execute(delete(MATCH_MENTIONS).where(MATCH_MENTIONS.c.match_id.in_(step)))
         connection.execute(delete(MATCHES).where(MATCHES.c.id.in_(step)))

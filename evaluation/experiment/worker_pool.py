@@ -10,6 +10,7 @@ from typing import Self, TypeAlias, TypeVar
 
 from common.runtime_tuning import usable_cores
 from common.settings import VideoSettings
+from common.slices import slices
 from common.worker_processes import WorkerProcesses
 from embedder.pooling import Pooling
 from embedder.visual.views import VIEW_NAMES
@@ -91,7 +92,7 @@ class WorkerPool:
 
         Raises what `work` raises, and StoryHashError if a process died.
         """
-        chunks = [tuple(numbers[start : start + CHUNK]) for start in range(0, len(numbers), CHUNK)]
+        chunks = [tuple(chunk) for chunk in slices(numbers, CHUNK)]
         if self._processes is None:
             for chunk in chunks:
                 yield chunk, work(self.data, [self.queries[number] for number in chunk])

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from common.slices import slices
 from common.types import BoolArray, Float32Array, Int64Array, UInt64Array
 
 # Vectors in memory at once: 9 MB.
@@ -92,7 +93,7 @@ def join(
     same = first[which]
     has_own_node = same == np.arange(len(rows))
     # Different vectors with the same digest get their own nodes.
-    for piece in _pieces(np.flatnonzero(~has_own_node)):
+    for piece in slices(np.flatnonzero(~has_own_node), _ROWS):
         has_own_node[piece] = (vectors(rows[piece]) != vectors(rows[same[piece]])).any(axis=1)
     has_own_node[: len(alike)] = True
     is_new = has_own_node[len(alike) :]
@@ -113,12 +114,8 @@ def _in(values: UInt64Array, others: UInt64Array) -> Int64Array:
 
 
 def _digests_of(rows: Int64Array, vectors: Callable[[Int64Array], Float32Array]) -> UInt64Array:
-    digests = [_digests(vectors(piece)) for piece in _pieces(rows)]
+    digests = [_digests(vectors(piece)) for piece in slices(rows, _ROWS)]
     return np.concatenate([np.zeros(0, np.uint64), *digests])
-
-
-def _pieces(numbers: Int64Array) -> list[Int64Array]:
-    return [numbers[start : start + _ROWS] for start in range(0, len(numbers), _ROWS)]
 
 
 def _digests(vectors: Float32Array) -> UInt64Array:

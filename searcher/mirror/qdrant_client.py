@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient, models
 
 from common.errors import ModelMismatchError
 from common.settings import QdrantSettings
+from common.slices import slices
 from common.types import Embedding
 from searcher.mirror.base import (
     FRAMES_FIELD,
@@ -70,8 +71,7 @@ class QdrantClientMirror:
         self, embeddings: Sequence[Embedding], videos: Mapping[str, Video] = NO_VIDEOS
     ) -> None:
         rows = keepers([one.ref for one in embeddings], videos)
-        size = self._settings.batch_points
-        for start in range(0, len(embeddings), size):
+        for some in slices(embeddings, self._settings.batch_points):
             points = [
                 models.PointStruct(
                     id=one.ref.point_id,
@@ -80,7 +80,7 @@ class QdrantClientMirror:
                         one.ref, one.informative, one.model_id, one.frames, rows.get(one.ref)
                     ),
                 )
-                for one in embeddings[start : start + size]
+                for one in some
             ]
             self._write(points)
 

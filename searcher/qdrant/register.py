@@ -23,6 +23,7 @@ from qdrant_client import QdrantClient, models
 
 from common.errors import DependencyError, ModelMismatchError
 from common.settings import QdrantSettings
+from common.slices import slices
 from searcher.qdrant.collections import check_collection, create_collection
 from searcher.qdrant.entries import (
     ABSENT,
@@ -113,10 +114,9 @@ class Register:
         A newer entry stays as it is."""
         points = [(row_point(row), row.version, False) for row in rows]
         points += [(tombstone(name, version), version, True) for name, version in deleted]
-        for start in range(0, len(points), _BATCH):
+        for some in slices(points, _BATCH):
             operations: list[Any] = [
-                upsert_if(point, is_older(version, gone=gone))
-                for point, version, gone in points[start : start + _BATCH]
+                upsert_if(point, is_older(version, gone=gone)) for point, version, gone in some
             ]
             epoch = self._next_epoch()
             mark = models.PointStruct(

@@ -12,12 +12,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from common.settings import QdrantSettings, SearcherSettings
+from common.slices import slices
 from common.types import (
     VECTOR_DIMENSION,
     Embedding,
@@ -47,8 +48,6 @@ from searcher.qdrant.points import (
 from searcher.qdrant.register import Register
 from searcher.qdrant.segment_search import SegmentSearch, SegmentSource
 from searcher.storage.video import Video
-
-Item = TypeVar("Item")
 
 # Segments with and without vectors per page; videos per deletion.
 _PAGE, _SMALL_PAGE, _VIDEOS_AT_ONCE = 200, 1000, 50
@@ -173,7 +172,7 @@ class QdrantStore:
 
     def upsert(self, embeddings: Sequence[Embedding]) -> None:
         """Write segments. No search finds a new version of a video before `show`."""
-        batches = _parts(embeddings, self._settings.batch_points)
+        batches = slices(embeddings, self._settings.batch_points)
         for _ in self._writing.map(self._write, batches):
             pass
 
@@ -187,7 +186,7 @@ class QdrantStore:
     def delete_older(self, video_ids: Iterable[str]) -> None:
         """Delete the points of these videos that are older than the searchable version or deleted. A node
         may do it late: no such version comes again."""
-        for some in _parts(list(dict.fromkeys(video_ids)), _VIDEOS_AT_ONCE):
+        for some in slices(list(dict.fromkeys(video_ids)), _VIDEOS_AT_ONCE):
             entries, _ = self.register.entries(some)
             old: list[Any] = [
                 models.Filter(
@@ -234,8 +233,7 @@ class QdrantStore:
         no_bank = only.banks is not None and not only.banks - only.exclude_banks
         if not len(vectors) or k < 1 or no_bank:
             return [[] for _ in vectors]
-        size = self._settings.batch_queries
-        parts = [vectors[start : start + size] for start in range(0, len(vectors), size)]
+        parts = list(slices(vectors, self._settings.batch_queries))
         find = partial(self._search.nearest, k=k, only=only, exact=exact)
         found = [find(parts[0])] if len(parts) == 1 else self._searching.map(find, parts)
         return [hits for part in found for hits in part]
@@ -314,10 +312,6 @@ class QdrantStore:
                 "node one with Qdrant's API (replicate_shard)"
             )
         return found
-
-
-def _parts(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _in_order(found: list[Embedding]) -> VideoSegments:

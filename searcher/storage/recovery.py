@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.settings import SearcherSettings
+from common.slices import slices
 from common.types import Embedding
 from searcher.index.shard import Shard
 from searcher.index.snapshot import load_newest
@@ -80,8 +81,8 @@ def recovered_shard(
         if indexed.get(video.video_id) != video.version
         or counts.get(video.video_id, 0) != _searchable(video)
     ]
-    for start in range(0, len(behind), _VIDEOS_AT_ONCE):
-        level(shard, behind[start : start + _VIDEOS_AT_ONCE], mirror)
+    for some in slices(behind, _VIDEOS_AT_ONCE):
+        level(shard, some, mirror)
     return RecoveredShard(shard, loaded.path, NO_SNAPSHOT, said)
 
 

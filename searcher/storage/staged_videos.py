@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from common.messaging.events import SegmentFailed, VideoEnd, segments_digest
 from common.messaging.wire import decode_event, encode_event, log_key
+from common.slices import slices
 from common.types import Embedding
 from searcher.storage.database import Database
 from searcher.storage.segmentations import segmentations
@@ -270,7 +271,7 @@ class StagedVideos:
     def _known(self, gathered: PartialVideo) -> set[str]:
         """The new segments that are already staged."""
         found: set[str] = set()
-        for names in _slices(list(gathered.parts)):
+        for names in slices(list(gathered.parts), _AT_ONCE):
             marks = ", ".join("?" * len(names))
             rows = self._database.query(
                 "SELECT segment_id FROM staged_segments WHERE video_id = ? AND version = ? "
@@ -290,8 +291,3 @@ MIXED = (
     "its segments differ from those that its end message lists; send it again: storyhash "
     "ingest --again"
 )
-
-
-def _slices(names: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(names), _AT_ONCE):
-        yield names[start : start + _AT_ONCE]

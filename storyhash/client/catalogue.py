@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from common.errors import DependencyError, NotReadyError, StoryHashError, UsageError
 from common.http.server import NOTICES_HEADER
+from common.slices import slices
 from common.uris import is_remote, public_uri
 from searcher.matching.report.match_json import error_to_json
 from searcher.storage.selection import ALL_VIDEOS, Selection
@@ -74,8 +75,7 @@ class RemoteCatalogue(SyncTransport):
         """
         self._check_ready()
         states: list[dict[str, Any]] = []
-        for start in range(0, len(video_ids), _STATES_AT_ONCE):
-            some = video_ids[start : start + _STATES_AT_ONCE]
+        for some in slices(video_ids, _STATES_AT_ONCE):
             states += self._json(videos.video_states(some))["items"]
         return states
 

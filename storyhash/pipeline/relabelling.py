@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from common.slices import slices
 from common.types import Embedding
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
@@ -23,9 +24,9 @@ def relabel(
     Returns the videos with missing vectors; the caller must index them.
     """
     incomplete: list[WorkItem] = []
-    for start in range(0, len(work), _VIDEOS_AT_ONCE):
+    for some in slices(work, _VIDEOS_AT_ONCE):
         on_step()
-        incomplete += _relabel(work[start : start + _VIDEOS_AT_ONCE], index)
+        incomplete += _relabel(some, index)
     return incomplete
 
 

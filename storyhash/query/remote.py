@@ -43,7 +43,8 @@ class RemoteQueries:
         """key: sent to each of them."""
         self._embedders = [
             SyncTransport(
-                *(url, key),
+                url,
+                key,
                 timeout_seconds=timeout_seconds,
                 keep_alive=False,
                 key_setting="STORYHASH_SERVICE__EMBEDDER_API_KEY",

@@ -31,6 +31,7 @@ from common.http.request_facts import facts_of, header_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.metrics import Metrics
+from common.slices import slices
 from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION, Float32Array
@@ -177,9 +178,8 @@ def _search(
     """The body of the answer. Raises CancelledError between two parts of a large search."""
     started = time.perf_counter()
     found: list[list[HitFields]] = []
-    for first in range(0, len(vectors), _VECTORS_AT_ONCE):
+    for some in slices(vectors, _VECTORS_AT_ONCE):
         cancellation.check()
-        some = vectors[first : first + _VECTORS_AT_ONCE]
         found += answering.index.search_fields(some, k, only)
     metrics.search_duration_seconds.observe(time.perf_counter() - started)
     return orjson.dumps(

@@ -1,0 +1,15 @@
+"""Cuts long sequences into slices for one statement, one request or one block of a computation each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+# A sequence or an array.
+Items = TypeVar("Items", bound=Any)
+
+
+def slices(items: Items, size: int) -> Iterator[Items]:
+    """Slices with `size` items; the last one may be shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
