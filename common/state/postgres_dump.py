@@ -46,12 +46,10 @@ def restore_state(settings: Settings, dump: Path) -> bool:
         engine.dispose()
     _run(
         *(settings, _RESTORE, "--single-transaction", "--exit-on-error"),
-        *(
-            "--no-owner",
-            "--no-privileges",
-            f"--dbname={postgres_url(settings).database}",
-            str(dump),
-        ),
+        "--no-owner",
+        "--no-privileges",
+        f"--dbname={postgres_url(settings).database}",
+        str(dump),
     )
     return True
 

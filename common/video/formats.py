@@ -12,36 +12,10 @@ import re
 from pathlib import PurePath
 
 _VIDEO = (
-    *(
-        "mov",
-        "mp4",
-        "matroska",
-        "webm",
-        "avi",
-        "mpegts",
-        "mpeg",
-        "mpegvideo",
-        "asf",
-        "asf_o",
-        "flv",
-    ),
-    *("kux", "ogg", "mxf", "ivf", "gif", "apng", "yuv4mpegpipe", "rm", "wtv", "dv", "nut", "nsv"),
-    *(
-        "nuv",
-        "gxf",
-        "lxf",
-        "swf",
-        "dhav",
-        "ifv",
-        "pva",
-        "ty",
-        "vivo",
-        "cine",
-        "flic",
-        "bink",
-        "smk",
-    ),
-    *("roq", "thp", "film_cpk", "mpjpeg", "smjpeg"),
+    *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "asf_o"),
+    *("flv", "kux", "ogg", "mxf", "ivf", "gif", "apng", "yuv4mpegpipe", "rm", "wtv", "dv", "nut"),
+    *("nsv", "nuv", "gxf", "lxf", "swf", "dhav", "ifv", "pva", "ty", "vivo", "cine", "flic"),
+    *("bink", "smk", "roq", "thp", "film_cpk", "mpjpeg", "smjpeg"),
 )
 # Streams without a container.
 _BARE = (

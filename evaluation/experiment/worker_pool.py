@@ -65,7 +65,7 @@ class WorkerSpec:
         """Raises UsageError if a video was not extracted or could not be read."""
         edits = EditedVideos(self.edits, (*self.videos, *self.lookalikes), self.limits)
         return ExperimentData(
-            *(self.plan, self.store, self.profile, self.pooling), edits, self.limits, self.views
+            self.plan, self.store, self.profile, self.pooling, edits, self.limits, self.views
         )
 
 

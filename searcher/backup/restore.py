@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from common.atomic_write import private_folder, sync
@@ -171,17 +172,14 @@ def _write_vectors(
 
 
 def _batches(backup: Path, rows: dict[str, Video]) -> Iterator[list[Embedding]]:
-    batch: list[Embedding] = []
-    for path in sorted((backup / EMBEDDINGS).iterdir()):
-        for one in read_embeddings(path):
-            row = rows.get(one.ref.video_id)
-            if row is None or row.version != one.ref.version:
-                continue
-            batch.append(one)
-            if len(batch) >= _SEGMENTS_AT_ONCE:
-                yield batch
-                batch = []
-    if batch:
+    versions = {row.video_id: row.version for row in rows.values()}
+    current = (
+        one
+        for path in sorted((backup / EMBEDDINGS).iterdir())
+        for one in read_embeddings(path)
+        if versions.get(one.ref.video_id) == one.ref.version
+    )
+    while batch := list(islice(current, _SEGMENTS_AT_ONCE)):
         yield batch
 
 

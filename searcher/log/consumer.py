@@ -174,7 +174,10 @@ class IndexHandler:
     def _observe(self, step: BatchOutcome) -> None:
         metrics = self._metrics
         arrived = [
-            at for one in step.whole for part, at in one.parts.values() if _is_embedding(part)
+            at
+            for one in step.whole
+            for part, at in one.parts.values()
+            if isinstance(part, Embedding)
         ]
         arrived += [at for _, at in step.late]
         observe_searchable(metrics, arrived)
@@ -198,7 +201,3 @@ def _check(item: Item, model_id: str) -> None:
         )
     if not isinstance(event, (Embedding, LogModel, SegmentFailed, VideoEnd, Deletion)):
         raise WireError(f"{type(event).__name__} does not belong in the log of embeddings")
-
-
-def _is_embedding(part: Embedding | SegmentFailed) -> bool:
-    return isinstance(part, Embedding)

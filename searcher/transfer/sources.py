@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -59,17 +60,12 @@ class IndexSource:
         return self.index.manifest.model_id
 
     def videos(self) -> Iterator[CompleteVideo]:
-        some: list[Video] = []
-        for row in self.index.videos.all():
-            if row.version:
-                some.append(row)
-            if len(some) == _VIDEOS_AT_ONCE:
-                yield from self._read(some)
-                some = []
-        yield from self._read(some)
+        rows = (row for row in self.index.videos.all() if row.version)
+        while some := list(islice(rows, _VIDEOS_AT_ONCE)):
+            yield from self._read(some)
 
     def _read(self, rows: Sequence[Video]) -> Iterator[CompleteVideo]:
-        found = self.index.embeddings_of(rows) if rows else {}
+        found = self.index.embeddings_of(rows)
         for row in rows:
             whole = _whole(row, found[row.video_id])
             if whole is None:
@@ -115,17 +111,10 @@ class BackupSource:
 
 def _by_video(path: Path, rows: dict[str, Video]) -> Iterator[tuple[Video, list[Embedding]]]:
     """The segments of each video in one file of a backup, where they lie one after another."""
-    row: Video | None = None
-    found: list[Embedding] = []
-    for one in read_embeddings(path):
-        if row is None or one.ref.video_id != row.video_id:
-            if row is not None:
-                yield row, found
-            row, found = rows.get(one.ref.video_id), []
-        if row is not None and one.ref.version == row.version:
-            found.append(one)
-    if row is not None:
-        yield row, found
+    for video_id, found in groupby(read_embeddings(path), lambda one: one.ref.video_id):
+        row = rows.get(video_id)
+        if row is not None:
+            yield row, [one for one in found if one.ref.version == row.version]
 
 
 def _whole(row: Video, found: Sequence[Embedding]) -> CompleteVideo | None:

@@ -128,7 +128,7 @@ def test_a_row_a_video_as_in_the_paper(films: Path, tmp_path: Path) -> None:
     clip, action, fused = (tmp_path / f"{name}.npy" for name in ("clip", "action", "fused"))
     for step, out in (("clip", clip), ("action", action)):
         run = storyhash(
-            *("features", step, films, "--out", out, "--profile", "offline", "--per", "video")
+            "features", step, films, "--out", out, "--profile", "offline", "--per", "video"
         )
         assert run.exit_code == 0, run.stderr
     assert np.load(clip).shape == (4, 512)

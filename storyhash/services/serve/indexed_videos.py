@@ -83,7 +83,7 @@ class IndexedVideos:
             return ""
         try:
             report = match_new_video(
-                *(self._answering, name, version, self._metrics, self._reviews), self._transforms
+                self._answering, name, version, self._metrics, self._reviews, self._transforms
             )
         except Exception:
             # It is indexed all the same: what was found in it is told, or nothing is.

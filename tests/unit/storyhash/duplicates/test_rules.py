@@ -73,9 +73,7 @@ def test_a_pair_that_is_judged_not_a_copy_is_none_until_the_verdict_changes(
     search: DuplicateSearch, tmp_path: Path, state: State, query: str, reference: str
 ) -> None:
     detail: dict[str, Any] = {"query": {"video_id": query}, "ref_video_id": reference}
-    found = FoundMatch(
-        *(query_of_video(query), reference, "default", "default", "copy", 0.99), detail
-    )
+    found = FoundMatch(query_of_video(query), reference, "default", "default", "copy", 0.99, detail)
     (match_id,) = state.matches.record([found])
     state.verdicts.add(match_id, NewVerdict("not_copy", "", "", None, None), None)
     assert copies(search, tmp_path) == [EVERY_PAIR - {frozenset("ab")}]

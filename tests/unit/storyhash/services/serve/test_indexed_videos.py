@@ -26,7 +26,7 @@ def test_a_video_that_became_searchable_before_a_crash_is_told_and_matched(
     with opened_state(tmp_path / "state") as state:
         webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
         indexed = IndexedVideos(
-            *(api.catalogue.current(), Reviews(lambda: state), api.metrics, None), match=match
+            api.catalogue.current(), Reviews(lambda: state), api.metrics, None, match=match
         )
         for _ in range(2):
             indexed.recover(in_hand)
@@ -49,7 +49,7 @@ def test_a_video_that_crashes_the_process_when_it_is_matched_is_told_and_not_mat
     with opened_state(tmp_path / "state") as state:
         webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
         reviews = Reviews(lambda: state)
-        IndexedVideos(*(api.catalogue.current(), reviews, api.metrics, None), match=True).recover(
+        IndexedVideos(api.catalogue.current(), reviews, api.metrics, None, match=True).recover(
             in_hand
         )
         (row,), _, _ = state.deliveries.page(webhook.id, None, None, 10)
