@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.tracing import step as tracing_step
-from common.types import (
-    VISUAL_DIMENSION,
-    BoolArray,
-    Float32Array,
-    FrameBatch,
-    Segment,
-    Tracks,
-)
+from common.types import VISUAL_DIMENSION, BoolArray, Float32Array, FrameBatch, Segment, Tracks
 from embedder.clip_opening import TRACK_STEP, ClipOpener, ClipRequest, SampledFrames
 from embedder.pooling import pool
 from embedder.tracking.base import Tracker

@@ -52,7 +52,7 @@ _BODY: dict[str, Any] = {
                 }
             },
         },
-    },
+    }
 }
 _UNKNOWN = {"description": "Unknown query id: the query expired or was deleted."}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -67,10 +67,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
                 "description": "Id of the decoded query, for the next pass.",
                 "schema": {"type": "string"},
             },
-            MODEL_HEADER: {
-                "description": "Model of the vectors.",
-                "schema": {"type": "string"},
-            },
+            MODEL_HEADER: {"description": "Model of the vectors.", "schema": {"type": "string"}},
         },
     },
     400: {"description": "No video in the request, or an invalid parameter."},
@@ -131,7 +128,7 @@ def embed_app(
             PassName,
             Query(
                 description="Which pass: `first` embeds the whole picture, `closer` parts of it, turned "
-                "and inverted, at some moments, `thorough` the same at many.",
+                "and inverted, at some moments, `thorough` the same at many."
             ),
         ] = "first",
         query_id: Annotated[

@@ -32,10 +32,7 @@ from searcher.storage.data_dir import (
     take_lock,
 )
 from searcher.storage.database import Database
-from searcher.storage.recovery import (
-    recover_catalogue,
-    recovered_shard,
-)
+from searcher.storage.recovery import recover_catalogue, recovered_shard
 from searcher.storage.saved_shard import SavedShard
 from searcher.storage.video import Video
 
@@ -79,11 +76,7 @@ class LocalIndex(MirroredIndex):
             database = Database(folder / "videos.sqlite")
             opened.callback(database.close)
             mirror = open_mirror(
-                folder,
-                manifest.model_id,
-                settings.searcher,
-                settings.qdrant,
-                answering=answering,
+                folder, manifest.model_id, settings.searcher, settings.qdrant, answering=answering
             )
             opened.callback(mirror.close)
             index = cls(folder, manifest, settings, database, mirror, lock)

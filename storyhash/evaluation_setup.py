@@ -17,12 +17,7 @@ from common.settings import Settings, load_settings
 from common.types import UInt8Array
 from common.video import encode_video
 from embedder.stage import EmbedderStage
-from evaluation.data.datasets import (
-    DatasetVideo,
-    read_dataset,
-    read_davis,
-    read_lookalikes,
-)
+from evaluation.data.datasets import DatasetVideo, read_dataset, read_davis, read_lookalikes
 from evaluation.experiment.experiment import Evaluation, StartProgress
 from evaluation.experiment.experiment_data import ExperimentPlan
 from evaluation.experiment.profile import Backend

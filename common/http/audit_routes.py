@@ -46,10 +46,7 @@ def audit_router(access: Access) -> APIRouter:
         dependencies=needs(Role.ADMIN, all_banks=True),
         responses={200: {"model": AuditPage}, **ERRORS},
     )
-    async def list_changes(
-        limit: LongLimit = 100,
-        cursor: Cursor = None,
-    ) -> Response:
+    async def list_changes(limit: LongLimit = 100, cursor: Cursor = None) -> Response:
         """List the requested changes, newest first."""
         items, following = await run(lambda: access.state.audit.page(cursor, limit))
         return json_response({"items": items, "next_cursor": following})

@@ -48,9 +48,7 @@ class ConnectionBounds:
     @classmethod
     def of(cls, settings: HttpSettings) -> ConnectionBounds:
         return cls(
-            settings.max_connections,
-            settings.max_connections_per_address,
-            settings.head_seconds,
+            settings.max_connections, settings.max_connections_per_address, settings.head_seconds
         )
 
 

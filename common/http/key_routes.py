@@ -128,10 +128,7 @@ def key_router(access: Access) -> APIRouter:
         dependencies=needs(Role.ADMIN, all_banks=True),
         responses={200: {"model": KeyPage}, **ERRORS},
     )
-    async def list_keys(
-        limit: LongLimit = 100,
-        cursor: TextCursor = "",
-    ) -> Response:
+    async def list_keys(limit: LongLimit = 100, cursor: TextCursor = "") -> Response:
         """List all keys, without their secret part."""
         plain = cursor.replace("\0", "")
         keys, following = await run(lambda: access.state.keys.page(plain, limit))

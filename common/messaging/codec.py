@@ -42,8 +42,7 @@ FLAG = Kind("boolean", lambda value: type(value) is bool)
 BYTES = Kind("bytes", lambda value: type(value) is bytes)
 MAP = Kind("map", lambda value: type(value) is dict)
 TEXTS = Kind(
-    "array of text",
-    lambda value: type(value) is list and all(type(one) is str for one in value),
+    "array of text", lambda value: type(value) is list and all(type(one) is str for one in value)
 )
 
 

@@ -27,12 +27,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import TypeVar
 
-from common.errors import (
-    CorruptIndexError,
-    DataFolderError,
-    MessageTooLargeError,
-    SetAsideError,
-)
+from common.errors import CorruptIndexError, DataFolderError, MessageTooLargeError, SetAsideError
 from common.http.health import Health
 from common.log_context import log_context
 from common.messaging.dead_letters import (

@@ -14,9 +14,7 @@ class KafkaSettings(SettingsGroup):
     """The brokers, the configuration of topics, and how services behave as clients."""
 
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092",
-        min_length=1,
-        description="Bootstrap servers, HOST:PORT[,HOST:PORT...].",
+        "127.0.0.1:9092", min_length=1, description="Bootstrap servers, HOST:PORT[,HOST:PORT...]."
     )
     topic_prefix: str = Field(
         "storyhash",

@@ -88,7 +88,5 @@ class DeviceSettings(SettingsGroup):
         "similarity of at least 0.999 to full precision.",
     )
     batch_size: int = Field(
-        32,
-        ge=1,
-        description="Frames per batch. It is halved automatically when memory runs out.",
+        32, ge=1, description="Frames per batch. It is halved automatically when memory runs out."
     )

@@ -38,8 +38,7 @@ class ServiceSettings(SettingsGroup):
         "and with the mirror.",
     )
     match_new_videos: bool = Field(
-        True,
-        description="Match every new video against the catalogue and publish the matches.",
+        True, description="Match every new video against the catalogue and publish the matches."
     )
     embedder_urls: tuple[str, ...] = Field(
         ("http://127.0.0.1:8001",),

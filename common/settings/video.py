@@ -72,16 +72,13 @@ class IngestSettings(SettingsGroup):
         ("http", "https"), description="URI schemes of remote videos that may be downloaded."
     )
     allowed_hosts: tuple[str, ...] = Field(
-        (),
-        description="Hosts that videos may be downloaded from. Empty means every public host.",
+        (), description="Hosts that videos may be downloaded from. Empty means every public host."
     )
     max_fetch_bytes: int = Field(
         8 * 1024**3, gt=0, description="Largest remote video that is downloaded, in bytes."
     )
     fetch_timeout_seconds: float = Field(
-        30.0,
-        gt=0,
-        description="Maximum seconds without data during a download before it fails.",
+        30.0, gt=0, description="Maximum seconds without data during a download before it fails."
     )
     max_fetch_seconds: float = Field(
         3600.0, gt=0, description="Maximum seconds that one download may take."

@@ -106,8 +106,7 @@ def by_decision() -> ColumnElement[bool]:
     """The condition of `contradicts`."""
     decision, verdict = MATCHES.c.decision, MATCHES.c.verdict
     return or_(
-        and_(decision == "copy", verdict == WRONG),
-        and_(decision == "no_match", verdict.in_(RIGHT)),
+        and_(decision == "copy", verdict == WRONG), and_(decision == "no_match", verdict.in_(RIGHT))
     )
 
 

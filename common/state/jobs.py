@@ -47,10 +47,7 @@ class JobStore:
     """The jobs in a state database. All methods raise StateError."""
 
     def __init__(
-        self,
-        database: StateDatabase,
-        settings: JobSettings,
-        clock: Callable[[], float] = time.time,
+        self, database: StateDatabase, settings: JobSettings, clock: Callable[[], float] = time.time
     ) -> None:
         self._database = database
         self._settings = settings
@@ -145,11 +142,7 @@ class JobStore:
     def give_back(self, job: Job) -> None:
         """Queue a running job again, because the service stops."""
         self._set(
-            job.number,
-            state=QUEUED,
-            progress=None,
-            started_at=None,
-            attempts=JOBS.c.attempts - 1,
+            job.number, state=QUEUED, progress=None, started_at=None, attempts=JOBS.c.attempts - 1
         )
 
     def count_of(self, video_id: str) -> int:

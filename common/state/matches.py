@@ -281,10 +281,7 @@ def revise(
 
 
 def _record(connection: Connection, found: FoundMatch, now: int, events: list[Event]) -> int:
-    pair = {
-        "query_hash": text_hash(found.fingerprint),
-        "ref_hash": text_hash(found.ref_video_id),
-    }
+    pair = {"query_hash": text_hash(found.fingerprint), "ref_hash": text_hash(found.ref_video_id)}
     values = {
         "bank": plain(found.bank),
         "query_bank": None if found.query_bank is None else plain(found.query_bank),
@@ -295,7 +292,7 @@ def _record(connection: Connection, found: FoundMatch, now: int, events: list[Ev
         "detail": dump(found.detail),
     }
     known = connection.execute(
-        select(MATCHES.c.id, MATCHES.c.decision).filter_by(**pair),
+        select(MATCHES.c.id, MATCHES.c.decision).filter_by(**pair)
     ).one_or_none()
     if known is None:
         row = insert(MATCHES).values(**pair, **values, first_found_at=now, times_found=1)

@@ -15,13 +15,7 @@ from common.state.newest_first import count
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import dump
 
-EVENT_TYPES = (
-    "match.found",
-    "verdict.given",
-    "job.finished",
-    "video.indexed",
-    "video.deleted",
-)
+EVENT_TYPES = ("match.found", "verdict.given", "job.finished", "video.indexed", "video.deleted")
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 # Undelivered events of one webhook. What exceeds it becomes a dead letter at once.
 MAX_PENDING = 10_000

@@ -16,13 +16,7 @@ from av.video.stream import VideoStream
 from common.errors import NoFramesError, VideoLimitError, VideoTimeoutError
 from common.settings import VideoSettings
 from common.types import UInt8Array
-from common.video.container import (
-    VideoInfo,
-    check_pixels,
-    describe,
-    open_container,
-    stream_seconds,
-)
+from common.video.container import VideoInfo, check_pixels, describe, open_container, stream_seconds
 from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
 from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, TimelineClock

@@ -40,9 +40,7 @@ def _regions(residual: Float32Array) -> list[Region]:
     centres = (centroids + 0.5) / diagonal
     return [
         Region(
-            float(centres[label][0]),
-            float(centres[label][1]),
-            float(pixels[label]) / diagonal**2,
+            float(centres[label][0]), float(centres[label][1]), float(pixels[label]) / diagonal**2
         )
         for label in labels
     ]

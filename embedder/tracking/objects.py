@@ -10,14 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.resize import shrink
-from common.types import (
-    BoolArray,
-    Float32Array,
-    Float64Array,
-    FrameBatch,
-    Tracks,
-    UInt8Array,
-)
+from common.types import BoolArray, Float32Array, Float64Array, FrameBatch, Tracks, UInt8Array
 from embedder.tracking.appearance import Appearance, colours_of
 from embedder.tracking.flow import FlowFinder, is_cut, moving_points, small_grey
 from embedder.tracking.mask_segmenter import NOTHING, Masks, MaskSegmenter, MaskSession
@@ -178,10 +171,7 @@ class _Record:
         for number in np.flatnonzero(objects.present):
             y, x = np.nonzero(masks.inside[number])
             centre = np.array(
-                [
-                    (x.mean() + 0.5) / columns * self._width,
-                    (y.mean() + 0.5) / rows * self._height,
-                ]
+                [(x.mean() + 0.5) / columns * self._width, (y.mean() + 0.5) / rows * self._height]
             )
             self._centroids[moment, number] = centre / self._diagonal
             pixels = len(x) / (rows * columns) * self._width * self._height

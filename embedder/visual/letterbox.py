@@ -27,10 +27,7 @@ def within_border(frame: UInt8Array) -> tuple[slice, slice]:
     left, right = _bars(grey, axis=0)
     if not (top or bottom or left or right):
         top, bottom, left, right = _page(grey)
-    return (
-        slice(top * step, height - bottom * step),
-        slice(left * step, width - right * step),
-    )
+    return (slice(top * step, height - bottom * step), slice(left * step, width - right * step))
 
 
 def _page(grey: UInt8Array) -> tuple[int, int, int, int]:

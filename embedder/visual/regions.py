@@ -174,9 +174,6 @@ def _trimmed(frames: UInt8Array) -> UInt8Array | None:
     return None if part.shape == frames.shape else part
 
 
-FOUND: dict[str, Callable[[UInt8Array], UInt8Array | None]] = {
-    "inner": _inner,
-    "trimmed": _trimmed,
-}
+FOUND: dict[str, Callable[[UInt8Array], UInt8Array | None]] = {"inner": _inner, "trimmed": _trimmed}
 """Regions that must be searched for: functions from uint8 (B, H, W, 3), frames of one moment or scene, to
 the part of them, or None if there is none."""

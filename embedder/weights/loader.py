@@ -43,11 +43,7 @@ def load_pretrained(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, info = kind.from_pretrained(
-            folder,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **options,
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True, **options
         )
     missing = set(info["missing_keys"])
     for name, twin in (twins or {}).items():

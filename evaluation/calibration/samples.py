@@ -48,10 +48,7 @@ _COLUMNS = ("answer", "right", "view", "score", "seconds", "background_mean", "c
 
 
 def gather_samples(
-    queries: Iterable[Query],
-    dataset: Dataset,
-    method: MatcherMethod,
-    calibration: Calibration,
+    queries: Iterable[Query], dataset: Dataset, method: MatcherMethod, calibration: Calibration
 ) -> Samples:
     """Match every query, in both passes, with the half of the videos that holds its family and with the
     other half.

@@ -44,9 +44,7 @@ class ConfiguredMethod:
             return data.baseline(self.method)
         calibrations = self.calibrations
         return data.matcher_method(
-            self.method,
-            lambda fold: calibrations.get(fold) or calibrations[None],
-            self.distractors,
+            self.method, lambda fold: calibrations.get(fold) or calibrations[None], self.distractors
         )
 
 

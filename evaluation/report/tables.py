@@ -52,12 +52,7 @@ DISTRACTORS = (
     "strangers_to_review",
     "calibration_error",
 )
-SECOND_OPINION = (
-    "recall_at_1",
-    "recall_at_fpr_1e2",
-    "copies_accepted",
-    "strangers_accepted",
-)
+SECOND_OPINION = ("recall_at_1", "recall_at_fpr_1e2", "copies_accepted", "strangers_accepted")
 LOOKALIKES = ("lookalikes_accepted", "lookalikes_to_review")
 RANGES = ("range_iou", "good_ranges", "segment_uap")
 

@@ -140,9 +140,7 @@ def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, 
 
 
 def cutting(
-    name: str,
-    cut: Callable[[Film, TransformContext], Sequence[Cut]],
-    **parameters: Any,
+    name: str, cut: Callable[[Film, TransformContext], Sequence[Cut]], **parameters: Any
 ) -> Transform:
     """A temporal transform made of cuts."""
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.dashboards.board import (
-    EMBEDDER,
-    SERVE,
-    Board,
-    Panel,
-    Query,
-    Row,
-)
+from scripts.dashboards.board import EMBEDDER, SERVE, Board, Panel, Query, Row
 from scripts.dashboards.processes import cpu_panel, memory_panel
 from scripts.dashboards.promql import quantile, rate, ratio, total
 
@@ -81,12 +74,6 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
-            "Processes",
-            (
-                cpu_panel(_EMBEDS, width=12),
-                memory_panel(_EMBEDS, width=12),
-            ),
-        ),
+        Row("Processes", (cpu_panel(_EMBEDS, width=12), memory_panel(_EMBEDS, width=12))),
     ),
 )

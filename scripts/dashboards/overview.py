@@ -64,8 +64,7 @@ BOARD = Board(
                     "Queued in `serve`, or incomplete in a searcher.",
                     "short",
                     Query(
-                        f"sum({metric('pending_videos')} or {metric('staged_videos')})",
-                        "videos",
+                        f"sum({metric('pending_videos')} or {metric('staged_videos')})", "videos"
                     ),
                     API,
                     alert="StoryHashIndexingStuck",
@@ -85,10 +84,7 @@ BOARD = Board(
                     "Services that are down or not ready",
                     "Targets that Prometheus cannot reach, or whose /readyz is 503.",
                     "short",
-                    Query(
-                        f"count({metric('ready')} == 0 or {_UP} == 0) or vector(0)",
-                        "services",
-                    ),
+                    Query(f"count({metric('ready')} == 0 or {_UP} == 0) or vector(0)", "services"),
                     ALL,
                     alert="StoryHashNotReady",
                     limit=1,

@@ -24,12 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from common.types import Float32Array
 from embedder.golden_image import sample_pictures
 from embedder.normalise import unit
-from embedder.visual.offline.backend import (
-    INPUT_SIDE,
-    WEIGHTS_PATH,
-    OfflineBackend,
-    prepared,
-)
+from embedder.visual.offline.backend import INPUT_SIDE, WEIGHTS_PATH, OfflineBackend, prepared
 from embedder.weights.checksum import weights_checksum
 from scripts.train_offline.network import CopyNetwork
 

@@ -107,15 +107,9 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             reviews.state.curation.delete_bank(name)
 
     @router.get(
-        "/v1/banks",
-        dependencies=needs(Role.READER),
-        responses={200: {"model": BankPage}, **ERRORS},
+        "/v1/banks", dependencies=needs(Role.READER), responses={200: {"model": BankPage}, **ERRORS}
     )
-    async def list_banks(
-        request: Request,
-        limit: Limit = 100,
-        cursor: TextCursor = "",
-    ) -> Response:
+    async def list_banks(request: Request, limit: Limit = 100, cursor: TextCursor = "") -> Response:
         """List the banks, ordered by name: those with a video, and those that are set."""
         caller = facts_of(request.scope).caller
 

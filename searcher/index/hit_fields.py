@@ -10,12 +10,7 @@ HitFields: TypeAlias = dict[str, object]
 
 
 def hit_fields(
-    video_id: str,
-    start_seconds: float,
-    end_seconds: float,
-    version: int,
-    bank: str,
-    score: float,
+    video_id: str, start_seconds: float, end_seconds: float, version: int, bank: str, score: float
 ) -> HitFields:
     """The fields of a hit; see `SegmentRef` and `Hit`."""
     return {

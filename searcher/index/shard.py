@@ -25,14 +25,7 @@ from searcher.index.hit_fields import HitFields, hit_fields
 from searcher.index.merging import Merging
 from searcher.index.row_table import RowTable
 from searcher.index.search import search_exact, search_state
-from searcher.index.state import (
-    EVERYTHING,
-    MISSING,
-    Filter,
-    Nearest,
-    State,
-    VideoSegments,
-)
+from searcher.index.state import EVERYTHING, MISSING, Filter, Nearest, State, VideoSegments
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +244,7 @@ class Shard:
             for rows in dead:
                 alive[rows] = False
             self._state = replace(
-                state,
-                delta=delta,
-                total=total,
-                alive=alive,
-                live=int(np.count_nonzero(alive)),
+                state, delta=delta, total=total, alive=alive, live=int(np.count_nonzero(alive))
             )
             self.merge()
 

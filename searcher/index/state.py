@@ -12,13 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from common.types import (
-    BoolArray,
-    Float32Array,
-    Int8Array,
-    Int64Array,
-    SegmentRef,
-)
+from common.types import BoolArray, Float32Array, Int8Array, Int64Array, SegmentRef
 from searcher.index.delta import Delta
 from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION

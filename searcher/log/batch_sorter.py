@@ -185,10 +185,7 @@ class BatchSorter:
             "another folder name"
         )
         _log.warning(
-            "%r of producer %s %s",
-            gathered.video_id,
-            end.origin,
-            step.shared[gathered.video_id],
+            "%r of producer %s %s", gathered.video_id, end.origin, step.shared[gathered.video_id]
         )
 
     def _forget(self, step: BatchOutcome, gathered: PartialVideo, *, but_end: bool = False) -> None:

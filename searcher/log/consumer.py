@@ -15,22 +15,13 @@ from common.messaging.events import Deletion, LogModel, SegmentFailed, VideoEnd
 from common.messaging.handler import Item
 from common.messaging.transport import Message, ReceivedMessage
 from common.messaging.unreadable import stand_in
-from common.messaging.wire import (
-    Envelope,
-    to_message,
-    tombstone,
-)
+from common.messaging.wire import Envelope, to_message, tombstone
 from common.metrics import Metrics
 from common.types import Embedding
 from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.log.batch_sorter import BatchOutcome, BatchSorter
-from searcher.log.event_rows import (
-    failed_row,
-    keys_of,
-    late_rows,
-    settled_row,
-)
+from searcher.log.event_rows import failed_row, keys_of, late_rows, settled_row
 from searcher.log.thumbnails import without_thumbnails, written_thumbnails
 from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.staged_videos import MIXED

@@ -11,12 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.types import (
-    Embedding,
-    Int8Array,
-    SegmentRef,
-    frames_from_bytes,
-)
+from common.types import Embedding, Int8Array, SegmentRef, frames_from_bytes
 from common.uris import public_uri
 from searcher.storage.video import Video
 
@@ -104,11 +99,7 @@ def _age(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def to_payload(
-    ref: SegmentRef,
-    informative: bool,
-    model_id: str,
-    frames: Int8Array,
-    video: Video | None = None,
+    ref: SegmentRef, informative: bool, model_id: str, frames: Int8Array, video: Video | None = None
 ) -> dict[str, Any]:
     """Everything of an embedding but its arrays, as JSON values: each costs the embedded engine as much
     as a hundred numbers of a vector. Numbers with a fraction are text: Qdrant reads some of them one bit

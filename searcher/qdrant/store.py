@@ -19,13 +19,7 @@ from qdrant_client import QdrantClient, models
 
 from common.settings import QdrantSettings, SearcherSettings
 from common.slices import slices
-from common.types import (
-    VECTOR_DIMENSION,
-    Embedding,
-    Float32Array,
-    Hit,
-    SegmentRef,
-)
+from common.types import VECTOR_DIMENSION, Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.mirror.base import to_ref
 from searcher.qdrant.collections import (

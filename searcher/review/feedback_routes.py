@@ -28,11 +28,7 @@ def feedback_router(reviews: Reviews) -> APIRouter:
         dependencies=needs(Role.READER),
         responses={200: {"model": FeedbackPage}, **ERRORS},
     )
-    async def feedback(
-        request: Request,
-        limit: Limit = 100,
-        cursor: TextCursor = "",
-    ) -> Response:
+    async def feedback(request: Request, limit: Limit = 100, cursor: TextCursor = "") -> Response:
         """List the banks with a match: how many matches people judged right and wrong, the precision, and
         on how many they disagree."""
         caller = facts_of(request.scope).caller

@@ -19,10 +19,7 @@ from searcher.matching.scoring.policy import Policy, covered_seconds, strongest
 # Ranges of one match that are kept.
 MAX_RANGES = 50
 _OF_VIDEO = frozenset({"video_id", "uri", "bank"})
-_TIMES = (
-    *("query_start_seconds", "query_end_seconds"),
-    *("ref_start_seconds", "ref_end_seconds"),
-)
+_TIMES = (*("query_start_seconds", "query_end_seconds"), *("ref_start_seconds", "ref_end_seconds"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,7 @@ import numpy as np
 from common.atomic_write import replacing, sync
 from common.errors import CorruptIndexError, StorageError, UsageError
 from common.extras import install_command
-from common.types import (
-    GRAPH_DIMENSION,
-    VECTOR_DIMENSION,
-    Embedding,
-    SegmentRef,
-    frames_from_bytes,
-)
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, SegmentRef, frames_from_bytes
 from searcher.index_transaction import CompleteVideo
 from searcher.storage.video import Video
 

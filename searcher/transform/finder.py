@@ -17,11 +17,7 @@ from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies
 from searcher.transform.description import transform_json
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
-from searcher.transform.picture_memory import (
-    MOST_TOGETHER,
-    RememberedKeypoints,
-    RememberedPictures,
-)
+from searcher.transform.picture_memory import MOST_TOGETHER, RememberedKeypoints, RememberedPictures
 from searcher.transform.pictures import (
     QUERY_SIDE,
     REFERENCE_SIDE,
@@ -182,8 +178,7 @@ class _Memory:
                     pictures, REFERENCE_SIDE, wanted if together else ()
                 )
         return cls(
-            RememberedPictures(query, QUERY_SIDE, query_seconds),
-            *(references, keypoints, waiting),
+            RememberedPictures(query, QUERY_SIDE, query_seconds), *(references, keypoints, waiting)
         )
 
     def forget(self, match: Match) -> None:

@@ -53,10 +53,7 @@ def times_of(match: Match) -> list[Times]:
     tempo = match.evidence.get("tempo")
     if tempo is None:
         return _times_of_pairs(match.evidence.get("pairs", ()))
-    start, length = (
-        match.query_start_seconds,
-        match.query_end_seconds - match.query_start_seconds,
-    )
+    start, length = (match.query_start_seconds, match.query_end_seconds - match.query_start_seconds)
     ref_length = match.ref_end_seconds - match.ref_start_seconds
     times = []
     for share in _SHARES:

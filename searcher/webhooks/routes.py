@@ -71,9 +71,7 @@ def webhook_router(access: Access, settings: WebhookSettings) -> APIRouter:
         return json_response(made, 201, {"Location": f"/v1/webhooks/{made['id']}"})
 
     @router.get(
-        "/v1/webhooks",
-        dependencies=admin,
-        responses={200: {"model": WebhookPage}, **ERRORS},
+        "/v1/webhooks", dependencies=admin, responses={200: {"model": WebhookPage}, **ERRORS}
     )
     async def list_webhooks(limit: Limit = 100, cursor: Cursor = None) -> Response:
         """List the webhooks, newest first, without their secrets."""

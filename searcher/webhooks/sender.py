@@ -11,12 +11,7 @@ import httpx
 from common.errors import DependencyError, FetchError, UsageError
 from common.network.checked_request import checked_address, reason_of, request_at
 from common.settings import WebhookSettings
-from common.webhook_signature import (
-    ID_HEADER,
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    signature,
-)
+from common.webhook_signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 
 _SETTING = "STORYHASH_WEBHOOKS__PRIVATE_HOSTS"
 # A caller of the API waits for no lookup longer than this.

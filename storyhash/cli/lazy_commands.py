@@ -60,8 +60,7 @@ COMMANDS = {
         "catalogue.staged:app", "List and drop videos that lack some of their segments."
     ),
     "snapshot": Command(
-        "catalogue.snapshot:app",
-        "Make, verify and restore backups; export and import a catalogue.",
+        "catalogue.snapshot:app", "Make, verify and restore backups; export and import a catalogue."
     ),
     "keys": Command(
         "administration.keys:app", "Create, list, limit and revoke the API keys of a service."

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from common.errors import (
-    DependencyError,
-    ServiceError,
-    StoryHashError,
-    UsageError,
-    VideoError,
-)
+from common.errors import DependencyError, ServiceError, StoryHashError, UsageError, VideoError
 
 # Codes of refusals that another key may change.
 KEY_REFUSALS = frozenset({"unauthorized", "forbidden"})

@@ -9,12 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import WebhookSignatureError
-from common.webhook_signature import (
-    ID_HEADER,
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    signature,
-)
+from common.webhook_signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 
 # A message that is older, or newer, is refused: somebody may have recorded it.
 TOLERANCE_SECONDS = 300

@@ -79,10 +79,7 @@ def overlaps_in(
 
 
 def _overlap(
-    query: str,
-    other: str,
-    found: Iterable[tuple[Match, Decision]],
-    durations: Mapping[str, float],
+    query: str, other: str, found: Iterable[tuple[Match, Decision]], durations: Mapping[str, float]
 ) -> Overlap:
     matches = [match for match, _ in found]
     swapped = other < query
@@ -98,8 +95,7 @@ def _overlap(
         second,
         tuple(ranges),
         _share(
-            ((one.first_start_seconds, one.first_end_seconds) for one in ranges),
-            durations[first],
+            ((one.first_start_seconds, one.first_end_seconds) for one in ranges), durations[first]
         ),
         _share(
             ((one.second_start_seconds, one.second_end_seconds) for one in ranges),

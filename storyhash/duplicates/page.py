@@ -10,13 +10,7 @@ from common.printable import printable
 from common.uris import public_uri
 from storyhash.duplicates.file_reading import Thumbnail
 from storyhash.duplicates.moments import Moment
-from storyhash.duplicates.report import (
-    GroupReport,
-    GroupRow,
-    bytes_text,
-    part_text,
-    picture_text,
-)
+from storyhash.duplicates.report import GroupReport, GroupRow, bytes_text, part_text, picture_text
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c1c1e; --quiet: #5f6368; --page: #f6f6f7; --card: #fff;

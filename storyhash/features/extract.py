@@ -165,8 +165,5 @@ class Extractor:
             model_id=short_id(
                 f"{step.backend}-{step.kind}", step.fingerprint, step.units, self._sampling
             ),
-            settings={
-                "sampling": self._sampling,
-                "rows": "video" if self._whole else "segment",
-            },
+            settings={"sampling": self._sampling, "rows": "video" if self._whole else "segment"},
         )

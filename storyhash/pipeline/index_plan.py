@@ -153,10 +153,7 @@ def _add(
     if isinstance(outcome, WorkItem) and named_video.taken_by:
         plan.renamed.append(
             RenamedVideo(
-                outcome.entry.video_id,
-                outcome.entry.uri,
-                item.entry.video_id,
-                named_video.taken_by,
+                outcome.entry.video_id, outcome.entry.uri, item.entry.video_id, named_video.taken_by
             )
         )
 

@@ -98,8 +98,7 @@ class Benchmark:
         self.part("banks", lambda: self._banks(shards[0], asked, repeats // 4))
         self.part("writes", lambda: self._writes(points))
         self.part(
-            "while writing",
-            lambda: self._while_writing(points, shards[0], asked, folder, seconds),
+            "while writing", lambda: self._while_writing(points, shards[0], asked, folder, seconds)
         )
         self.part("http", lambda: self._http(points, shards[0], asked, folder, seconds / 6))
 

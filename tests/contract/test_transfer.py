@@ -100,10 +100,7 @@ def test_a_catalogue_goes_to_another_index_and_back(
 
 
 def test_an_import_that_was_cut_short_has_whole_videos_only_and_continues(
-    reopen: Open,
-    tmp_path: Path,
-    films: dict[str, list[Embedding]],
-    monkeypatch: pytest.MonkeyPatch,
+    reopen: Open, tmp_path: Path, films: dict[str, list[Embedding]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("searcher.transfer.parquet.ROWS_AT_ONCE", 4)
     file = tmp_path / "catalogue.parquet"

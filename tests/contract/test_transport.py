@@ -188,10 +188,7 @@ def test_tombstones_headers_and_offsets_come_back_as_they_went(stage: Stage) -> 
     topic = stage.topic()
     headers = (("kind", b"a"), ("trace", b"\x00\xff"), ("kind", b"b"), ("empty", b""))
     stage.publish(
-        [
-            Message(topic, b"k", b"", headers, partition=2),
-            Message(topic, b"k", None, partition=2),
-        ]
+        [Message(topic, b"k", b"", headers, partition=2), Message(topic, b"k", None, partition=2)]
     )
     full, tombstone = read(stage.member([topic], "g"), 2)
     assert full == ReceivedMessage(topic, 2, 0, b"k", b"", headers)

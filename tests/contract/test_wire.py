@@ -370,11 +370,7 @@ def test_keys_headers_and_partitions_are_as_the_document_says() -> None:
         assert told.pop("segment", None) == (
             video + b"@4000-8500#" + version if name == "segment" else None
         )
-        assert told == {
-            "schema": f"{name}/1".encode(),
-            "produced-at": b"12.5",
-            "trace-id": b"f00",
-        }
+        assert told == {"schema": f"{name}/1".encode(), "produced-at": b"12.5", "trace-id": b"f00"}
 
 
 def test_what_follows_from_an_event_keeps_its_moment_and_its_trace() -> None:

@@ -195,11 +195,7 @@ MISTAKES: dict[str, tuple[Case, int, str]] = {
     "damaged mirror": (_damaged_mirror, 1, "restore"),
     "in use by another process": (_in_use, 2, "in use by process"),
     "no weights": (lambda f, i, s: _with_sscd(f, s, s / "no.onnx"), 3, "--profile offline"),
-    "weights that are none": (
-        lambda f, i, s: _with_sscd(f, s, f / "a.mp4"),
-        3,
-        "not an ONNX or",
-    ),
+    "weights that are none": (lambda f, i, s: _with_sscd(f, s, f / "a.mp4"), 3, "not an ONNX or"),
     "no Qdrant server": (_no_server, 3, "does not respond"),
 }
 

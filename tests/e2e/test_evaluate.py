@@ -62,11 +62,7 @@ def made(drawn: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     environ = environment(OMP_NUM_THREADS="1")
     with open(os.devnull, "wb") as nowhere:
         process = start(
-            ["storyhash", *map(str, killed)],
-            env=environ,
-            cwd=ROOT,
-            stdout=nowhere,
-            stderr=nowhere,
+            ["storyhash", *map(str, killed)], env=environ, cwd=ROOT, stdout=nowhere, stderr=nowhere
         )
     while len(list(cache.rglob("*.npz"))) < 6:
         assert process.poll() is None, "it ended before it could be killed"

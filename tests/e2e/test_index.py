@@ -48,9 +48,7 @@ def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(
     assert (new["decision"], new["matches"][0]["video_id"]) == ("copy", "a.mp4")
 
 
-def test_what_cannot_be_indexed_is_refused_in_one_line_and_the_rest_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_what_cannot_be_indexed_is_refused_in_one_line_and_the_rest_goes_on(tmp_path: Path) -> None:
     catalogue = tmp_path / "films"
     catalogue.mkdir()
     draw(catalogue / "good.mp4", 1)

@@ -97,12 +97,7 @@ def _no_gpu(models: Path, scratch: Path) -> Settings:
     ],
 )
 def test_a_mistake_about_models_is_told_before_torch_is_imported(
-    wrong: object,
-    exit_code: int,
-    words: str,
-    films: Path,
-    models: Path,
-    tmp_path: Path,
+    wrong: object, exit_code: int, words: str, films: Path, models: Path, tmp_path: Path
 ) -> None:
     settings = wrong(models, tmp_path)  # type: ignore[operator]
     arguments = ["index", str(films), "--data", str(tmp_path / "data"), "--profile", "clip-sam2"]

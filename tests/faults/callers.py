@@ -110,10 +110,7 @@ def _tried(trial: Trial, service: Service, clip: Path, seconds: float) -> None:
         "his p99 stays within 3 times of idle",
         [f"{kind}: {ratios[kind]}" for kind in ("livez", "search") if ratios[kind] > _MOST_RATIO],
     )
-    trial.promise(
-        "memory stays bounded",
-        during.process_mib > before.process_mib + _MOST_MORE_MIB,
-    )
+    trial.promise("memory stays bounded", during.process_mib > before.process_mib + _MOST_MORE_MIB)
     trial.promise(
         "no hostile caller finds an error of the service's own",
         [

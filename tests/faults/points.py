@@ -73,10 +73,7 @@ def _send(trial: Trial, deployment: Deployment, history: History) -> None:
         ),
         Chain(deployment, "embedder-1", ("embed",), [(p, n) for n in (1, 2) for p in EMBEDDER]),
         Chain(
-            deployment,
-            "searcher",
-            ("search", "--data", data),
-            [(point, 1) for point in _SENDING],
+            deployment, "searcher", ("search", "--data", data), [(point, 1) for point in _SENDING]
         ),
     ]
     _through(trial, chains)

@@ -66,10 +66,7 @@ def soak(trial: Trial) -> None:
         data = trial.folder / "data"
         key = headers_of(create_key(data, "soak", settings, "admin"))
         serve = Killable(data, trial.folder / "serve.log", settings)
-        trial.figures |= {
-            "minutes": minutes,
-            "database": "PostgreSQL" if database else "SQLite",
-        }
+        trial.figures |= {"minutes": minutes, "database": "PostgreSQL" if database else "SQLite"}
         try:
             serve.start()
             _soaked(trial, serve, host, key, films, 60 * minutes)

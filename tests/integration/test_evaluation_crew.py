@@ -136,10 +136,7 @@ def dies(data: ExperimentData, queries: Sequence[Query]) -> None:
 
 
 def test_the_death_of_a_worker_is_told(recipe: WorkerSpec) -> None:
-    with (
-        WorkerPool(recipe, 2) as pool,
-        pytest.raises(StoryHashError, match="fewer --workers"),
-    ):
+    with WorkerPool(recipe, 2) as pool, pytest.raises(StoryHashError, match="fewer --workers"):
         list(pool.run(dies, range(len(pool.queries))))
 
 

@@ -115,9 +115,7 @@ def pkcs8(pem: bytes) -> bytes:
     """A private key in the only form that Kafka reads."""
     key = serialization.load_pem_private_key(pem, password=None)
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

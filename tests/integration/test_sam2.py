@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import (
-    DependencyError,
-    DeviceMemoryError,
-    WeightsDamagedError,
-    WrongModelError,
-)
+from common.errors import DependencyError, DeviceMemoryError, WeightsDamagedError, WrongModelError
 from common.settings import DeviceSettings, Sam2Settings
 from common.types import FrameBatch, UInt8Array
 from embedder.tracking.sam2.network import open_network

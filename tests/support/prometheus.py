@@ -45,10 +45,7 @@ class Prometheus:
     """Scrapes every second, with a configuration of deploy/prometheus and other addresses."""
 
     def __init__(
-        self,
-        folder: Path,
-        targets: Mapping[str, Sequence[str]],
-        config: Path = PROMETHEUS_CONFIG,
+        self, folder: Path, targets: Mapping[str, Sequence[str]], config: Path = PROMETHEUS_CONFIG
     ) -> None:
         """targets: for each job of the configuration, the addresses (HOST:PORT) to scrape instead; jobs
         without one are left out."""

@@ -369,11 +369,7 @@ class Deployment:
             raise RuntimeError(f"topics create: {made.stderr}")
 
     def service(
-        self,
-        name: str,
-        *arguments: str | Path,
-        module: Sequence[str] = STORYHASH,
-        **settings: str,
+        self, name: str, *arguments: str | Path, module: Sequence[str] = STORYHASH, **settings: str
     ) -> Service:
         """Define a service and start it. module: as in `Service.start`."""
         made = Service(

@@ -44,10 +44,7 @@ def staged_router(staged: Staged) -> APIRouter:
         dependencies=needs(Role.READER, all_banks=True),
         responses={200: {"model": StagedPage}, **ERRORS},
     )
-    def list_staged(
-        limit: LongLimit = 100,
-        cursor: TextCursor = "",
-    ) -> Response:
+    def list_staged(limit: LongLimit = 100, cursor: TextCursor = "") -> Response:
         """List videos that are not complete yet, ordered by id."""
         videos, following = staged.staged(cursor, limit)
         return json_response(

@@ -89,12 +89,7 @@ def match_router(
         load_shedder.check_capacity(request)
         async with uploads.asked(request, ALLOWED) as given:
             task = MatchTask(
-                given.name,
-                given.path,
-                given.sha256,
-                **given.fields,
-                banks=banks,
-                thorough=thorough,
+                given.name, given.path, given.sha256, **given.fields, banks=banks, thorough=thorough
             )
             return await load_shedder.answer(
                 request,

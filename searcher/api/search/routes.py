@@ -74,11 +74,7 @@ _DOCUMENTED: dict[str, Any] = {
             "name": TIMEOUT_HEADER,
             "in": "header",
             "required": False,
-            "schema": {
-                "type": "integer",
-                "minimum": 1,
-                "maximum": MAX_TIMEOUT_MS,
-            },
+            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS},
             "description": "Milliseconds from the head of the request, after which the response is 504.",
         },
     ],
@@ -183,11 +179,7 @@ def _search(
         found += answering.index.search_fields(some, k, only)
     metrics.search_duration_seconds.observe(time.perf_counter() - started)
     return orjson.dumps(
-        {
-            "model_id": answering.model_id,
-            "generation": answering.generation,
-            "items": found,
-        }
+        {"model_id": answering.model_id, "generation": answering.generation, "items": found}
     )
 
 

@@ -65,10 +65,7 @@ def edge_of(best: Float32Array, background_similarity: float, *, frames: bool) -
 
 
 def runs_of(
-    inside: Int64Array,
-    times: Float64Array,
-    ref_times: Float64Array,
-    max_gap_seconds: float,
+    inside: Int64Array, times: Float64Array, ref_times: Float64Array, max_gap_seconds: float
 ) -> list[Int64Array]:
     """Indices of `inside`, split where time jumps in the query or in the reference."""
     query_step = np.diff(times[inside])

@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.frame_codes import FRAME_SECONDS, CodedFrames, valid_frames
-from common.types import (
-    NO_FRAMES,
-    VISUAL_DIMENSION,
-    BoolArray,
-    Float32Array,
-    Float64Array,
-)
+from common.types import NO_FRAMES, VISUAL_DIMENSION, BoolArray, Float32Array, Float64Array
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment.run import Run
 from searcher.matching.query_windows import QueryWindows

@@ -35,9 +35,7 @@ class MatchedFrames:
 
 
 def best_path(
-    reward: Float32Array,
-    query_pts_seconds: Float64Array,
-    ref_pts_seconds: Float64Array,
+    reward: Float32Array, query_pts_seconds: Float64Array, ref_pts_seconds: Float64Array
 ) -> list[MatchedFrames]:
     """The matched parts of the best path, in query order; empty if no pairs have enough reward.
 

@@ -190,9 +190,7 @@ class ReportBuilder:
             if segments.refs:
                 shared[one.video_id] = SharedRun.of(one.run, segments)
         frequencies = document_frequencies(
-            list(shared.values()),
-            self._query.duration_seconds,
-            self._config.calibration.certain,
+            list(shared.values()), self._query.duration_seconds, self._config.calibration.certain
         )
         return dict(zip(shared, frequencies, strict=True))
 

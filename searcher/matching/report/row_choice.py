@@ -139,10 +139,7 @@ def _is_redundant(one: Run, better: Run) -> bool:
 
 
 def _once(
-    rows: list[Row],
-    comparison: Comparison,
-    refine: Refine,
-    probable: Callable[[Run], bool],
+    rows: list[Row], comparison: Comparison, refine: Refine, probable: Callable[[Run], bool]
 ) -> list[Row]:
     """The rows, with each still once and each moving part once per repetition in the reference."""
     stills: list[Float32Array] = []

@@ -121,10 +121,7 @@ def _apart(similarity: Float32Array, times: Float64Array) -> float:
 
 
 def _support(
-    similarity: Float32Array,
-    line: Float64Array,
-    itself: Float32Array,
-    ref_times: Float64Array,
+    similarity: Float32Array, line: Float64Array, itself: Float32Array, ref_times: Float64Array
 ) -> float | None:
     """The relative height of the peak; None if it is not measurable.
 

@@ -36,8 +36,7 @@ def create_webhook(
     event: Annotated[
         list[str] | None,
         typer.Option(
-            "--event",
-            help=f"Type of event: {', '.join(EVENT_TYPES)} (default: all). Repeatable.",
+            "--event", help=f"Type of event: {', '.join(EVENT_TYPES)} (default: all). Repeatable."
         ),
     ] = None,
     bank: Annotated[

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
-    help="List and drop videos that lack some of their segments.",
-    no_args_is_help=True,
+    help="List and drop videos that lack some of their segments.", no_args_is_help=True
 )
 _PAGE = 1000
 

@@ -46,8 +46,7 @@ from storyhash.cli.shared.options import JsonOption
 from storyhash.judged_pairs import judged_pairs
 
 app = typer.Typer(
-    help="Measure on your own videos how well copies are found.",
-    no_args_is_help=True,
+    help="Measure on your own videos how well copies are found.", no_args_is_help=True
 )
 app.command()(latency)
 

@@ -47,14 +47,12 @@ TransformsOption = Annotated[
     ),
 ]
 PerTransformOption = Annotated[
-    int | None,
-    typer.Option("--per-transform", min=1, help="Videos per transform (default: all)."),
+    int | None, typer.Option("--per-transform", min=1, help="Videos per transform (default: all).")
 ]
 CacheOption = Annotated[
     Path | None,
     typer.Option(
-        "--cache",
-        help="Folder for cached features (default: a folder in the user's cache folder).",
+        "--cache", help="Folder for cached features (default: a folder in the user's cache folder)."
     ),
 ]
 WorkersOption = Annotated[

@@ -20,10 +20,7 @@ from storyhash.cli.shared.options import JsonOption
 from storyhash.cli.shared.progress import can_draw_bars
 from storyhash.profiles import PROFILES, resolve_profile
 
-app = typer.Typer(
-    help="List, download and verify models; list the profiles.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="List, download and verify models; list the profiles.", no_args_is_help=True)
 
 NamesArgument = Annotated[
     list[str] | None,

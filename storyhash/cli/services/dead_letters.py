@@ -20,8 +20,7 @@ from storyhash.cli.shared.listing import Item, print_done_ids, print_page
 from storyhash.cli.shared.options import CursorOption, JsonOption
 
 app = typer.Typer(
-    help="List and replay messages that could not be processed.",
-    no_args_is_help=True,
+    help="List and replay messages that could not be processed.", no_args_is_help=True
 )
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Only dead letters with this reason.")]

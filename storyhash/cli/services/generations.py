@@ -10,10 +10,7 @@ from storyhash.cli.shared.listing import Item, print_done, print_item, print_ite
 from storyhash.cli.shared.options import JsonOption
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
 
-app = typer.Typer(
-    help="Manage the index generations of a running searcher.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Manage the index generations of a running searcher.", no_args_is_help=True)
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the generation; '' is the first one.")

@@ -19,8 +19,7 @@ from storyhash.cli.shared.options import (
 )
 
 WatchOption = Annotated[
-    Path | None,
-    typer.Option("--watch", help="Index new videos of this folder as they appear."),
+    Path | None, typer.Option("--watch", help="Index new videos of this folder as they appear.")
 ]
 
 

@@ -21,8 +21,7 @@ PathsArgument = Annotated[
     ),
 ]
 DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="Data folder [env: STORYHASH_DATA_DIR]."),
+    Path | None, typer.Option("--data", help="Data folder [env: STORYHASH_DATA_DIR].")
 ]
 BankOption = Annotated[str, typer.Option("--bank", help="Bank that the videos belong to.")]
 ProfileOption = Annotated[

@@ -25,15 +25,7 @@ from searcher.review.verdict_schemas import (
     VerdictItem,
     VerdictPage,
 )
-from storyhash.client.call import (
-    Call,
-    as_model,
-    as_nothing,
-    as_text,
-    body_of,
-    new_key,
-    operation,
-)
+from storyhash.client.call import Call, as_model, as_nothing, as_text, body_of, new_key, operation
 
 
 @operation("GET", "/v1/matches")

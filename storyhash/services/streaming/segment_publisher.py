@@ -67,11 +67,7 @@ class SegmentPublisher:
         self._ended: list[SendTask] = []
 
     def run(
-        self,
-        lane: str,
-        work: Sequence[SendTask],
-        on_sent: OnSent,
-        stopping: threading.Event,
+        self, lane: str, work: Sequence[SendTask], on_sent: OnSent, stopping: threading.Event
     ) -> SendReport:
         """Send everything; `on_sent` is called for each video when it is acknowledged or has failed.
         Stops early if `stopping` is set, with acknowledged videos recorded. Raises BrokerError."""

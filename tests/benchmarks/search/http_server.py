@@ -153,10 +153,7 @@ def main() -> None:
     kind, folder = sys.argv[1:]
     # As a service does before it answers.
     work_in_one_thread()
-    with (
-        served(kind, Path(folder)) as app,
-        HttpServer(app, HttpSettings(port=0)) as server,
-    ):
+    with served(kind, Path(folder)) as app, HttpServer(app, HttpSettings(port=0)) as server:
         hand_over_soon()
         keep_what_is_there()
         sys.stdout.write(f"{server.port}\n")

@@ -28,9 +28,7 @@ from tests.deploy.kubernetes.objects import (
 KEDA = ("ScaledObject", "TriggerAuthentication")
 
 
-def test_every_object_follows_the_schema_of_kubernetes(
-    variants: dict[str, Objects],
-) -> None:
+def test_every_object_follows_the_schema_of_kubernetes(variants: dict[str, Objects]) -> None:
     for objects in variants.values():
         for one in objects:
             if one["kind"] not in KEDA:

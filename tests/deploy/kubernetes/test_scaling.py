@@ -12,9 +12,7 @@ from common.settings import KafkaSettings
 from tests.deploy.kubernetes.objects import VARIANTS, Objects, of_kind
 
 
-def test_embedders_are_scaled_by_the_lag_of_their_own_groups(
-    variants: dict[str, Objects],
-) -> None:
+def test_embedders_are_scaled_by_the_lag_of_their_own_groups(variants: dict[str, Objects]) -> None:
     for variant in [one for one in VARIANTS if not one.startswith("serve")]:
         objects = variants[variant]
         (scaled,) = of_kind(objects, "ScaledObject")
@@ -46,9 +44,7 @@ def test_embedders_are_scaled_by_the_lag_of_their_own_groups(
                 assert trigger["authenticationRef"]["name"] == auth["metadata"]["name"]
 
 
-def test_every_node_of_qdrant_is_named_to_its_clients(
-    variants: dict[str, Objects],
-) -> None:
+def test_every_node_of_qdrant_is_named_to_its_clients(variants: dict[str, Objects]) -> None:
     objects = variants["qdrant"]
     (cluster,) = [
         one for one in of_kind(objects, "StatefulSet") if one["metadata"]["name"] == "qdrant"

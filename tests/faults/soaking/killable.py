@@ -25,10 +25,7 @@ class Killable:
         self.lives = 0
         self.seconds_to_ready: list[float] = []
         self.service = Service(
-            "serve",
-            ["serve", "--data", data],
-            log,
-            {**settings, "STORYHASH_HTTP__PORT": str(port)},
+            "serve", ["serve", "--data", data], log, {**settings, "STORYHASH_HTTP__PORT": str(port)}
         )
 
     def start(self) -> None:

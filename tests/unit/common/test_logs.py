@@ -83,9 +83,7 @@ def test_lines_logged_in_a_thread_of_a_request_have_its_id(
     assert current_log_context() == {}
 
 
-def test_clients_do_not_log_each_attempt_to_connect(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_clients_do_not_log_each_attempt_to_connect(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging()
     logging.getLogger("kafka.net.manager").error("Connection failed")
     logging.getLogger("kafka.coordinator").warning("rebalancing")

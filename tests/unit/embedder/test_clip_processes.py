@@ -187,9 +187,7 @@ def test_what_a_child_may_not_send_is_refused(changes: dict[str, np.ndarray]) ->
         _decode(bounds, spoilt(**changes))
 
 
-def test_pictures_are_described_in_groups_of_so_many_bytes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_pictures_are_described_in_groups_of_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     one = InProcessOpener().open([segment("a", 1)], BOTH)
     sampled = next(iter(one)).sampled
     assert sampled is not None

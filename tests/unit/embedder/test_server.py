@@ -16,12 +16,7 @@ import numpy as np
 import pytest
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import (
-    CancelledError,
-    DeviceMemoryError,
-    EmbedderUnavailableError,
-    VideoError,
-)
+from common.errors import CancelledError, DeviceMemoryError, EmbedderUnavailableError, VideoError
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.messaging.wire import decode_query

@@ -104,10 +104,7 @@ def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.floats(0.01, 3.0), min_size=1, max_size=60),
-    st.floats(0.01, 0.5),
-)
+@given(st.lists(st.floats(0.01, 3.0), min_size=1, max_size=60), st.floats(0.01, 0.5))
 def test_segments_cover_the_video_and_lose_no_frame(steps: list[float], last: float) -> None:
     times = np.cumsum([0.0, *steps[:-1]])
     picture = np.zeros((2, 2, 3), np.uint8)

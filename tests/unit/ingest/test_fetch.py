@@ -163,10 +163,7 @@ def test_a_download_may_take_longer_than_a_decoder_may_be_silent(tmp_path: Path)
     blocks = [data[at : at + step] for at in range(0, len(data), step)]
     settings = IngestSettings(workers=1, allowed_hosts=HERE, download_dir=tmp_path / "downloads")
     answers = {"/slow.mp4": dripping(blocks, lambda: time.sleep(0.3))}
-    with (
-        serving(answers) as url,
-        DecoderPool(VideoSettings(stall_seconds=4), settings) as pool,
-    ):
+    with serving(answers) as url, DecoderPool(VideoSettings(stall_seconds=4), settings) as pool:
         events = list(pool.run([(CatalogEntry("film", f"{url}/slow.mp4"), 1)]))
     assert isinstance(events[-1], VideoDone), events
 

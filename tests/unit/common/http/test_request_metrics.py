@@ -73,10 +73,7 @@ def test_what_callers_make_up_adds_no_series() -> None:
     metrics = metrics_after(
         (method, f"/nowhere/{number}") for number in range(20) for method in ("GET", "PROPFIND")
     )
-    assert counted(metrics) == {
-        ("GET", "(other)", "404"): 20,
-        ("(other)", "(other)", "404"): 20,
-    }
+    assert counted(metrics) == {("GET", "(other)", "404"): 20, ("(other)", "(other)", "404"): 20}
 
 
 def test_health_and_metrics_are_not_counted() -> None:

@@ -428,8 +428,5 @@ def test_what_is_no_video_by_its_own_words_is_refused(client: Client, kind: str)
 
 
 def test_a_form_of_a_web_page_is_no_upload_by_curl(client: Client) -> None:
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Origin": "http://localhost",
-    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://localhost"}
     assert error_of(client.post("/asked", content=b"video", headers=headers))[0] == 415

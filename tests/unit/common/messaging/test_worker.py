@@ -581,9 +581,7 @@ def test_a_backfill_delays_live_ingestion_by_one_batch_at_most_though_the_log_is
     answered = threading.Event()
     stage = Stage(1, before=before)
     bench = Bench(
-        stage,
-        topics=(LIVE, BACKFILL),
-        around={LIVE: lambda consumer: FarAway(consumer, answered)},
+        stage, topics=(LIVE, BACKFILL), around={LIVE: lambda consumer: FarAway(consumer, answered)}
     )
     bench.send(*(segment(f"old-{n}", topic=BACKFILL) for n in range(4)))
     bench.work_it_off()
@@ -800,10 +798,7 @@ def test_every_good_message_is_done_once_and_every_other_has_one_letter(
     st.booleans(),
 )
 def test_whatever_fails_or_dies_at_any_step_nothing_is_lost_and_no_commit_passes_unfinished_work(
-    kinds: str,
-    batch_messages: int,
-    failures: dict[int, Callable[[], BaseException]],
-    ahead: bool,
+    kinds: str, batch_messages: int, failures: dict[int, Callable[[], BaseException]], ahead: bool
 ) -> None:
     planned = {step: error() for step, error in failures.items()}
     law = Law(kinds, planned, batch_messages, ahead=ahead)

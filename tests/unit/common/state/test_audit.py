@@ -49,10 +49,4 @@ def test_any_id_can_be_an_object(database: StateDatabase) -> None:
     for name in ("film\udcff.mp4", "a\0b", "x" * 5000, "фильм", "'; DROP TABLE audit_log; --"):
         log.record(Change("a", "", name, 200))
     found = [item["object"] for item in log.page()[0]]
-    assert found == [
-        "'; DROP TABLE audit_log; --",
-        "фильм",
-        "x" * 1024,
-        "a\ufffdb",
-        "film?.mp4",
-    ]
+    assert found == ["'; DROP TABLE audit_log; --", "фильм", "x" * 1024, "a\ufffdb", "film?.mp4"]

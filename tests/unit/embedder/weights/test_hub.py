@@ -14,14 +14,7 @@ import pytest
 from common.errors import StoryHashError, WeightsDamagedError, WeightsMissingError, WrongModelError
 from common.settings import ClipSettings, Settings, SscdSettings
 from embedder.models import list_models, verify_models
-from embedder.weights.hub import (
-    CLIP,
-    SAM2,
-    HubModel,
-    damage,
-    find_weights,
-    is_path,
-)
+from embedder.weights.hub import CLIP, SAM2, HubModel, damage, find_weights, is_path
 from embedder.weights.pinned import RECORD, note_pull, noted_commit, published_checksum
 from tests.conftest import skip_or_fail
 
@@ -176,14 +169,7 @@ def test_the_list_names_every_model_with_licence_and_place(folder: Path, tmp_pat
         clip=ClipSettings(model=str(folder)), sscd=SscdSettings(path=tmp_path / "none.onnx")
     )
     models = {one.name: one for one in list_models(settings)}
-    assert list(models) == [
-        "clip",
-        "sam2",
-        "sscd",
-        "sscd_distilled",
-        "sscd (yours)",
-        "offline",
-    ]
+    assert list(models) == ["clip", "sam2", "sscd", "sscd_distilled", "sscd (yours)", "offline"]
     assert models["clip"].path == str(folder / "model.safetensors")
     assert models["clip"].checksum
     assert models["sscd (yours)"].path is None

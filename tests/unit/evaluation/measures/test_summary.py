@@ -70,7 +70,4 @@ def test_names_are_as_short_as_they_can_be() -> None:
     assert names(("offline", "default")) == ["offline"]
     assert names(("sscd", "default"), ("offline", "default")) == ["sscd", "offline"]
     assert names(("sscd", "default"), ("sscd", "visual")) == ["default", "visual"]
-    assert names(("sscd", "default"), ("offline", "visual")) == [
-        "sscd, default",
-        "offline, visual",
-    ]
+    assert names(("sscd", "default"), ("offline", "visual")) == ["sscd, default", "offline, visual"]

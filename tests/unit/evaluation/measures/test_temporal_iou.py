@@ -143,11 +143,7 @@ def test_seconds_claimed_twice_count_once() -> None:
 
 def test_partners_and_copies_by_others_claim_nothing() -> None:
     asked = row(
-        "with",
-        found("partner", 0.99),
-        found("copy", 0.99),
-        found("self", 0.9),
-        pieces=WHOLE,
+        "with", found("partner", 0.99), found("copy", 0.99), found("self", 0.9), pieces=WHOLE
     )
     assert segment_ap([asked]) == pytest.approx(1)
 

@@ -33,11 +33,7 @@ def rows_of(configuration: str, lift: float) -> list[QueryRow]:
     made = []
     for transform in ("flip_h", "flip_v"):
         for n in range(6):
-            named = {
-                "transform": transform,
-                "video_id": str(n),
-                "configuration": configuration,
-            }
+            named = {"transform": transform, "video_id": str(n), "configuration": configuration}
             right = found("self", min(1.0, 0.15 * n + lift), 0.1 * n + 0.3)
             wrong = found("stranger", 0.1 * n, 0.05 * n)
             made += [
@@ -97,8 +93,7 @@ def test_energies_must_sum_up_to_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "draw",
-    [similarity_histograms, roc_curves, precision_recall_curves, reliability_diagram],
+    "draw", [similarity_histograms, roc_curves, precision_recall_curves, reliability_diagram]
 )
 def test_nothing_to_draw_is_said(
     draw: Callable[[list[QueryRow], Path], None], tmp_path: Path

@@ -101,10 +101,7 @@ class OneIndex:
 
 @contextmanager
 def embed(
-    source: Path | str,
-    name: str,
-    model_id: str,
-    cancellation: Cancellation = NEVER_CANCELLED,
+    source: Path | str, name: str, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
 ) -> Iterator[OpenedQuery]:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]

@@ -17,14 +17,7 @@ from common.cancellation import Cancellation
 from common.errors import CancelledError
 from common.settings import SearcherSettings
 from common.spool import DecodedVideo, SegmentSpool, Spool
-from common.types import (
-    Float32Array,
-    Hit,
-    PassName,
-    QueryEmbedding,
-    Segment,
-    SegmentRef,
-)
+from common.types import Float32Array, Hit, PassName, QueryEmbedding, Segment, SegmentRef
 from embedder.fusion import fuse
 from embedder.pooling import pool_windows
 from embedder.query.embedder import QueryEmbedder, window_grid, windows_of

@@ -311,9 +311,7 @@ def test_frames_without_information_do_not_hide_a_copy(
     assert ranges(report)[:2] == pytest.approx([8, 32], abs=2.5)
 
 
-def test_an_intro_that_many_films_share_is_no_copy_of_any_of_them(
-    rng: np.random.Generator,
-) -> None:
+def test_an_intro_that_many_films_share_is_no_copy_of_any_of_them(rng: np.random.Generator) -> None:
     intro = film(rng, 6)
     shard = Shard(SearcherSettings())
     for number in range(12):

@@ -101,7 +101,7 @@ def test_a_webhook_of_a_bank_learns_nothing_of_others(hooks: Hooks) -> None:
     keyed.ask("POST", "/v1/match", keyed.all, json={"video_id": "a.mp4"})
     told = [(one["type"], one["event"]["data"]["bank"]) for one in hooks.deliveries(every)]
     assert sorted(told) == [
-        *[("match.found", "default"), ("match.found", "shows"), ("match.found", "shows")],
+        *[("match.found", "default"), ("match.found", "shows"), ("match.found", "shows")]
     ]
     own = hooks.deliveries(shows)
     assert [one["type"] for one in own] == ["match.found"]

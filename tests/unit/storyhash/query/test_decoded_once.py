@@ -14,13 +14,7 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
-from common.settings import (
-    HttpSettings,
-    IngestSettings,
-    Settings,
-    ThumbnailSettings,
-    load_settings,
-)
+from common.settings import HttpSettings, IngestSettings, Settings, ThumbnailSettings, load_settings
 from common.spool import DecodedVideo
 from common.types import PassName, QueryEmbedding
 from common.video import encode_video
@@ -60,9 +54,7 @@ class Work:
             return decode(decoder, source, *more, **named)
 
         def counted_pieces(
-            session: QuerySession,
-            pass_name: PassName,
-            cancellation: Cancellation = NEVER_CANCELLED,
+            session: QuerySession, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
         ) -> Iterator[QueryEmbedding]:
             self.passes.append(pass_name)
             return pieces(session, pass_name, cancellation)

@@ -268,9 +268,7 @@ def test_told_to_stop_it_notes_what_is_out_and_the_next_run_goes_on_as_the_same_
     assert {one.version for one in bench.ends().values()} == {1000}
 
 
-def test_a_decoder_that_dies_because_all_are_told_to_stop_makes_no_video_fail(
-    bench: Bench,
-) -> None:
+def test_a_decoder_that_dies_because_all_are_told_to_stop_makes_no_video_fail(bench: Bench) -> None:
     def dying(entry: CatalogEntry, version: int) -> Iterator[VideoEvent]:
         yield ready(entry, version, 0)
         bench.stopping.set()
