@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 
@@ -16,3 +17,14 @@ def onnx_runtime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """A session of a network on the CPU. Raises ImportError, and ONNX Runtime's own errors."""
+    onnxruntime = onnx_runtime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait would take the cores from the decoders.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

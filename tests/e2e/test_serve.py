@@ -20,6 +20,7 @@ from common.settings import load_settings
 from common.types import Float32Array
 from storyhash.wiring import open_catalogue
 from tests.e2e.conftest import draw, storyhash
+from tests.support.routes import references
 from tests.support.services import Service, wait_until
 
 _MAX_UPLOAD_BYTES = 4 << 20
@@ -323,21 +324,10 @@ def test_the_contract_is_a_valid_openapi_document(client: httpx.Client) -> None:
     for path, ways in document["paths"].items():
         for way in ways.values():
             assert way["responses"], path
-    for reference in _references(document):
+    for reference in references(document):
         found: Any = document
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
-
-
-def _references(part: Any) -> Iterator[str]:
-    if isinstance(part, dict):
-        if isinstance(part.get("$ref"), str):
-            yield part["$ref"]
-        for value in part.values():
-            yield from _references(value)
-    elif isinstance(part, list):
-        for value in part:
-            yield from _references(value)
 
 
 def test_a_video_under_way_is_finished_after_a_kill_and_gone_after_a_deletion(

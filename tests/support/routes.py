@@ -56,3 +56,15 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "PATCH /v1/videos/{video_id}": {"title": "mine"},
     "PUT /v1/banks/{bank}": {},
 }
+
+
+def references(part: object) -> Iterator[str]:
+    """What a part of an OpenAPI document refers to."""
+    if isinstance(part, Mapping):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from common.resize import shrink
 from common.runtime_tuning import usable_cores
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.normalise import unit
-from embedder.onnx_runtime import onnx_runtime
+from embedder.onnx_runtime import open_session
 from embedder.visual.views import IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
@@ -41,7 +41,7 @@ class OfflineBackend:
             f"offline {weights_checksum(path)} squash-{INPUT_SIDE}-area {self.pooling} "
             f"{self.frames_per_second}"
         )
-        self._session = _open_session(path, threads or usable_cores())
+        self._session = _session(path, threads or usable_cores())
 
     def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
         """See `VisualBackend.encode`. References are encoded like queries."""
@@ -59,13 +59,5 @@ def prepared(pictures: Sequence[UInt8Array]) -> Float32Array:
     return np.ascontiguousarray(squares.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
-@cache
-def _open_session(path: Path, threads: int) -> Any:
-    """The session of a file; one per process, file and number of threads."""
-    onnxruntime = onnx_runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning threads would take CPU time from the decoders while they wait.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+# One per process, file and number of threads.
+_session = cache(open_session)

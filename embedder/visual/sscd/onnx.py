@@ -11,7 +11,7 @@ import numpy as np
 
 from common.errors import WeightsDamagedError, WeightsMissingError
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
-from embedder.onnx_runtime import onnx_runtime
+from embedder.onnx_runtime import open_session
 from embedder.visual.sscd.preprocessing import normalised, squashed
 from embedder.visual.sscd.weights import WAY_OUT
 
@@ -50,18 +50,9 @@ class OnnxNetwork:
 
 def _open_session(path: Path, threads: int) -> Any:
     try:
-        onnxruntime = onnx_runtime()
+        session = open_session(path, threads)
     except ImportError:
         raise WeightsMissingError(f"SSCD needs onnxruntime: {WAY_OUT}") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait would take the cores from the decoders.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
     except Exception as error:
         # ONNX Runtime raises types of its own that share no public base.
         reason = str(error).splitlines()[0][:120]

@@ -50,6 +50,7 @@ from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding
 from tests.support.fixed_calibrations import fixed_calibration
 from tests.support.queries import Client, error_of, message_of
+from tests.support.routes import references
 
 RAW = {"Content-Type": "application/octet-stream"}
 # All that a user may keep with a video.
@@ -840,17 +841,6 @@ def test_the_contract_holds_together(kept: Api) -> None:
     for reference in references(told):
         kind, name = reference.removeprefix("#/components/").split("/")
         assert name in told["components"][kind]
-
-
-def references(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"]
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 @pytest.mark.parametrize(
