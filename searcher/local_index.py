@@ -268,13 +268,13 @@ class LocalIndex(MirroredIndex):
             if not gone:
                 return
             mirror = self._writable()
-            for video_id in gone:
-                if self.videos.get(video_id) is None:
-                    mirror.delete_video(video_id)
+            absent = [one for one in gone if self.videos.get(one) is None]
+            for video_id in absent:
+                mirror.delete_video(video_id)
             mirror.flush()
-            self.thumbnails.delete(one for one in gone if self.videos.get(one) is None)
-            self.uploads.delete(one for one in gone if self.videos.get(one) is None)
-            self._shard.remove_videos([one for one in gone if self.videos.get(one) is None])
+            self.thumbnails.delete(absent)
+            self.uploads.delete(absent)
+            self._shard.remove_videos(absent)
         # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
         self.videos.mark_purged(gone)

@@ -14,7 +14,7 @@ from common.settings import WebhookSettings
 from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.keys import iso
-from common.state.newest_first import count, newest_first
+from common.state.newest_first import count, page_of
 from common.state.outbox import DEAD, DELIVERED, PENDING
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import load, plain
@@ -183,12 +183,7 @@ class DeliveryStore:
         conditions = [_TABLE.webhook_id == plain(webhook_id)]
         if state is not None:
             conditions.append(_TABLE.state == state)
-        with self._database.read() as connection:
-            rows, following = newest_first(
-                connection, select(WEBHOOK_DELIVERIES), _TABLE.id, conditions, before, limit
-            )
-            total = count(connection, _TABLE.id, conditions)
-        return [_delivery(row) for row in rows], following, total
+        return page_of(self._database, _TABLE.id, conditions, before, limit, _delivery)
 
     def pending_by_age(self, ages_seconds: Sequence[float]) -> list[int]:
         """The number of pending deliveries younger than each of these ages but not than the one before,

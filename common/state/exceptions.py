@@ -15,7 +15,7 @@ from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import StoredMatch, revise, visible_to
-from common.state.newest_first import count, newest_first
+from common.state.newest_first import count, page_of
 from common.state.tables import EXCEPTIONS, MATCHES
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
@@ -158,12 +158,7 @@ class ExceptionStore:
             conditions.append(table.query_hash == text_hash(fingerprint))
         if ref_video_id is not None:
             conditions.append(table.ref_hash == text_hash(ref_video_id))
-        with self._database.read() as connection:
-            rows, following = newest_first(
-                connection, select(EXCEPTIONS), table.id, conditions, before, limit
-            )
-            total = count(connection, table.id, conditions)
-        return [_stored(row) for row in rows], following, total
+        return page_of(self._database, table.id, conditions, before, limit, _stored)
 
     def of_references(
         self, video_ids: Collection[str], fingerprint: str | None = None

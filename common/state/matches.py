@@ -25,7 +25,7 @@ from common.slices import slices
 from common.state.database import StateDatabase
 from common.state.events import match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
-from common.state.newest_first import count, newest_first
+from common.state.newest_first import count, page_of
 from common.state.outbox import Event, tell
 from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
@@ -157,13 +157,7 @@ class MatchStore:
         self, only: MatchFilter, before: int | None, limit: int
     ) -> tuple[list[StoredMatch], int | None, int]:
         """Matches, newest first, the cursor of the next page (None at the end), and their number."""
-        conditions = only.conditions()
-        with self._database.read() as connection:
-            rows, following = newest_first(
-                connection, select(MATCHES), MATCHES.c.id, conditions, before, limit
-            )
-            total = count(connection, MATCHES.c.id, conditions)
-        return [_stored(row) for row in rows], following, total
+        return page_of(self._database, MATCHES.c.id, only.conditions(), before, limit, _stored)
 
     def forget_video(self, video_id: str, banks: frozenset[str] | None = None) -> int:
         """Delete all matches of a video, as query or reference, with their verdicts, and what other

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
+
+from common.state.database import StateDatabase
+
+Item = TypeVar("Item")
+
+
+def page_of(
+    database: StateDatabase,
+    number: Column[Any],
+    conditions: Sequence[ColumnElement[bool]],
+    before: int | None,
+    limit: int,
+    made: Callable[[Row[Any]], Item],
+) -> tuple[list[Item], int | None, int]:
+    """As `newest_first`, with what is `made` of each row of the table, and the number of all rows."""
+    with database.read() as connection:
+        rows, following = newest_first(
+            connection, select(number.table), number, conditions, before, limit
+        )
+        total = count(connection, number, conditions)
+    return [made(row) for row in rows], following, total
 
 
 def newest_first(

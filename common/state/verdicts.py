@@ -15,7 +15,7 @@ from common.state.events import verdict_given
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import visible_to
-from common.state.newest_first import count, newest_first
+from common.state.newest_first import count, page_of
 from common.state.outbox import tell
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import load, plain
@@ -93,13 +93,8 @@ class VerdictStore:
     ) -> tuple[list[dict[str, Any]], int | None, int]:
         """The verdicts on a match as JSON values, newest first, the cursor of the next page (None at the
         end), and their number."""
-        number, of_match = VERDICTS.c.id, [VERDICTS.c.match_id == match_id]
-        with self._database.read() as connection:
-            rows, following = newest_first(
-                connection, select(VERDICTS), number, of_match, before, limit
-            )
-            total = count(connection, number, of_match)
-        return [to_json(row) for row in rows], following, total
+        of_match = [VERDICTS.c.match_id == match_id]
+        return page_of(self._database, VERDICTS.c.id, of_match, before, limit, to_json)
 
     def latest(self, match_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The latest verdict on each of these matches, as JSON values. Matches without one, and those

@@ -15,7 +15,7 @@ from sqlalchemy import Row, delete, insert, select
 from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.keys import MAX_BANK_NAME, MAX_BANKS, iso
-from common.state.newest_first import count, newest_first
+from common.state.newest_first import count, page_of
 from common.state.outbox import EVENT_TYPES, Event, tell
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import plain
@@ -121,11 +121,7 @@ class WebhookStore:
         self, before: int | None = None, limit: int = 100
     ) -> tuple[list[Webhook], int | None, int]:
         """Webhooks, newest first, the cursor of the next page (None at the end), and their number."""
-        number = WEBHOOKS.c.number
-        with self._database.read() as connection:
-            rows, following = newest_first(connection, select(WEBHOOKS), number, (), before, limit)
-            total = count(connection, number, ())
-        return [_webhook(row) for row in rows], following, total
+        return page_of(self._database, WEBHOOKS.c.number, (), before, limit, _webhook)
 
     def delete(self, webhook_id: str) -> bool:
         """Delete a webhook and its deliveries; False if it is unknown."""

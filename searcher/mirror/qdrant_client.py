@@ -25,6 +25,7 @@ from searcher.mirror.base import (
 )
 from searcher.qdrant.collections import check_collection, create_collection, vector_params
 from searcher.qdrant.nodes import Node, Nodes
+from searcher.qdrant.points import any_of, equals
 from searcher.storage.video import Video
 
 _BUT_FRAMES = models.PayloadSelectorExclude(exclude=[FRAMES_FIELD])
@@ -85,8 +86,8 @@ class QdrantClientMirror:
             self._write(points)
 
     def delete_video(self, video_id: str, *, keep_version: int | None = None) -> None:
-        spared = [] if keep_version is None else [_is("version", keep_version)]
-        gone = models.Filter(must=[_is("video_id", video_id)], must_not=spared)
+        spared = [] if keep_version is None else [equals("version", keep_version)]
+        gone = models.Filter(must=[equals("video_id", video_id)], must_not=spared)
         self._nodes.ask(
             lambda client: client.delete(
                 self._collection,
@@ -106,12 +107,7 @@ class QdrantClientMirror:
     def scan(
         self, video_ids: Sequence[str] | None = None, batch: int = 1000
     ) -> Iterator[list[Embedding]]:
-        only = None
-        if video_ids is not None:
-            named = models.FieldCondition(
-                key="video_id", match=models.MatchAny(any=sorted(video_ids))
-            )
-            only = models.Filter(must=[named])
+        only = None if video_ids is None else models.Filter(must=[any_of("video_id", video_ids)])
         for records in self._scroll(only, batch, whole=True):
             yield [
                 to_embedding(dict(record.payload or {}), cast(dict[str, Any], record.vector))
@@ -166,15 +162,14 @@ class QdrantClientMirror:
         )
 
     def _check_model(self) -> None:
-        held = self._nodes.ask(self._stored_model, reading=True)
+        held = self._nodes.ask(
+            lambda client: collection_model(client, self._collection), reading=True
+        )
         if held not in (None, self.model_id):
             raise ModelMismatchError(
                 f"{self._nodes.where}: collection {self._collection} holds vectors of {held}, not of "
                 f"{self.model_id}; set STORYHASH_QDRANT__COLLECTION to another"
             )
-
-    def _stored_model(self, client: QdrantClient) -> str | None:
-        return collection_model(client, self._collection)
 
 
 def mirrored_model(settings: QdrantSettings) -> str | None:
@@ -193,7 +188,3 @@ def collection_model(client: QdrantClient, collection: str) -> str | None:
     """The model of a collection's first point; None for an empty one."""
     points, _ = client.scroll(collection, limit=1)
     return (points[0].payload or {}).get("model_id") if points else None
-
-
-def _is(field: str, value: str | int) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchValue(value=value))

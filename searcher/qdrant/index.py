@@ -232,13 +232,10 @@ class QdrantIndex(LocalIndex):
             gone = self.videos.unpurged()
             if not gone:
                 return
-            self._unhidden |= {
-                video_id: self.videos.next_version(video_id) - 1
-                for video_id in gone
-                if self.videos.get(video_id) is None
-            }
+            absent = [one for one in gone if self.videos.get(one) is None]
+            self._unhidden |= {one: self.videos.next_version(one) - 1 for one in absent}
             self._show()
-            self.thumbnails.delete(one for one in gone if self.videos.get(one) is None)
+            self.thumbnails.delete(absent)
             self.videos.mark_purged(gone)
 
     def close(self) -> None:
