@@ -3,8 +3,9 @@
 `--videos DIR`: its files (default: drawn videos of 8 s); `--quick` takes eight. The first half is indexed
 by `storyhash index` with `sscd-motion`, once alone and once with `offline` for the second opinion. Then
 these are matched as copies, and the other half as non-matches, each with and without the second opinion,
-in turn. Pictures of matches are not compared. Memory is that of the largest process; CPU seconds are
-those of the command with its child processes.
+in turn. Pictures of matches are not compared. At last every indexed video is compared with the others, as
+`storyhash duplicates` does. Memory is that of the largest process; CPU seconds are those of the command
+with its child processes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from common.settings import load_settings
+from common.settings import Settings, load_settings
 from searcher.curation.apply_rules import CurationRules
 from searcher.second_folder import second_folder
 from storyhash.demo import write_catalogue
+from storyhash.duplicates.scope import searchable_videos
+from storyhash.duplicates.search import DuplicateSearch
 from storyhash.query.local import SecondOpinion, run_queries
-from storyhash.wiring import QueryServices, open_for_queries
+from storyhash.wiring import QueryServices, open_for_comparing, open_for_queries
 from tests.benchmarks.report import options, publish
 
 FIRST, SECOND = "sscd-motion", "offline"
@@ -75,14 +78,26 @@ def _timed(
     return {**medians, "ratio": _ratio(spent["with"], spent["without"])}, copies
 
 
+def _duplicates_cpu_seconds(settings: Settings) -> dict[str, float]:
+    """CPU seconds to compare every indexed video with the others."""
+    spent = {}
+    with open_for_comparing(settings) as (index, matcher, second):
+        videos = {video.video_id: video for video in searchable_videos(index.videos)}
+        for name, other in (("first call", None), ("without", None), ("with", second)):
+            began = time.process_time()
+            DuplicateSearch(matcher, videos, second=other).groups(videos)
+            spent[name] = time.process_time() - began
+    return _compared(spent["without"], spent["with"], digits=3)
+
+
 def _ratio(some: Sequence[float], others: Sequence[float]) -> float:
     """Median of the ratios, query by query."""
     return round(float(np.median(np.divide(some, others))), 2)
 
 
-def _compared(without: float, with_it: float) -> dict[str, float]:
+def _compared(without: float, with_it: float, digits: int = 1) -> dict[str, float]:
     ratio = round(with_it / without, 2)
-    return {"without": round(without, 1), "with": round(with_it, 1), "ratio": ratio}
+    return {"without": round(without, digits), "with": round(with_it, digits), "ratio": ratio}
 
 
 def _bytes_in(folder: Path, without: Path | None = None) -> int:
@@ -136,6 +151,7 @@ def main() -> None:
             "copies_found": copies,
             "non_match_milliseconds": non_match,
             "non_matches_accepted": accepted,
+            "duplicates_cpu_seconds": _duplicates_cpu_seconds(settings),
             "match_peak_mib": memory,
             "disk_megabytes": {
                 "first": round(_bytes_in(settings.data_dir, second) / 1e6, 1),
