@@ -193,8 +193,8 @@ def test_a_backup_has_the_second_index(data: Path, tmp_path: Path) -> None:
     backups, home = tmp_path / "backups", tmp_path / "home"
     (made,) = lines("snapshot", "create", "--data", data, "--to", backups)
     assert made["second_opinion"]["videos"] == 4
-    (good,) = lines("snapshot", "verify", made["path"])
-    assert good["damage"] == []
+    (verified,) = lines("snapshot", "verify", made["path"])
+    assert [one["damage"] for one in verified["items"]] == [[]]
     lines("snapshot", "restore", made["path"], "--data", home)
     assert second_ids(home) == {"1.mp4", "2.mp4", "3.mp4", "4.mp4"}
     mirrored = draw(tmp_path / "mirrored.mp4", 3, 6.0, mirrored=True)
