@@ -109,11 +109,9 @@ def index(
             pruned = _prune(services, plan, folders=prune_folders)
             forget_videos(settings, pruned.gone)
         plan.embed_again(relabel(plan.relabelled, services.index, check_interrupt))
-        writer = None
         if second is not None:
             _announce(second)
-            writer = SecondWriter(services.index.videos, second.index, second.stage)
-        report, of_second = _run(services, plan, writer)
+        report, of_second = _run(services, plan, second)
         summary = _summary(services, plan, report, listing.passed_over)
         summary |= {"pruned": pruned.gone, "not_pruned": pruned.in_folders}
         if second is not None:
@@ -194,21 +192,26 @@ def _announce(services: IndexServices) -> None:
 def _run(
     services: IndexServices,
     plan: IndexPlan,
-    second: SecondWriter | None = None,
+    second: IndexServices | None = None,
     doing: str = "indexing",
 ) -> tuple[IndexReport, IndexReport]:
     """Index what is planned. Returns what was done in this index, and in the second one."""
     of_second = IndexReport()
+    writer = None
+    if second is not None:
+        writer = SecondWriter(services.index.videos, second.index, second.stage)
+    indexes = [services.index, *([] if second is None else [second.index])]
     with progress() as bar:
         task = bar.task(doing, len(plan.work), [item.entry.video_id for item in plan.work])
-        snapshots = SnapshotTimer(services.index, _SNAPSHOT_SECONDS)
+        snapshots = [SnapshotTimer(index, _SNAPSHOT_SECONDS) for index in indexes]
 
         def on_video(outcome: VideoOutcome) -> None:
             name, seconds = outcome.item.entry.video_id, outcome.duration_seconds
             tick(task, name, "indexed", outcome.error, seconds)
             if outcome.second is not None:
                 of_second.count(outcome.second)
-            snapshots.save_if_due()
+            for timer in snapshots:
+                timer.save_if_due()
             check_interrupt()
 
         indexer = Indexer(
@@ -218,7 +221,7 @@ def _run(
             Metrics.create("index"),
             services.in_hand,
             services.thumbnails,
-            second,
+            writer,
         )
         try:
             report = indexer.index_all(plan.work, on_video)
@@ -231,7 +234,8 @@ def _run(
             )
             raise
         finally:
-            services.index.save_snapshot()
+            for index in indexes:
+                index.save_snapshot()
 
 
 def _counts(services: IndexServices, plan: IndexPlan, report: IndexReport) -> dict[str, Any]:
