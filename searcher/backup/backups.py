@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from common.errors import BackupRunningError, StoryHashError, UsageError
 from searcher.backup.create import Source, create_backup
 from searcher.backup.manifest import backups_in, read_manifest
+from searcher.storage.video import now
 
 _log = logging.getLogger("storyhash.backup")
 
@@ -45,8 +46,7 @@ class Backups:
                 raise BackupRunningError("a backup is being made; wait for it, then try again")
             if self._stopping.is_set():
                 raise BackupRunningError("the service is stopping; try again after its start")
-            began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            self._running = {"name": "", "state": "running", "created_at": began}
+            self._running = {"name": "", "state": "running", "created_at": now("seconds")}
             self._failed = None
             self._thread = threading.Thread(
                 target=self._make, args=(source, folder), name="backup", daemon=True

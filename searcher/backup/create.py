@@ -45,7 +45,7 @@ from searcher.backup.manifest import (
 )
 from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
-from searcher.storage.video import Video
+from searcher.storage.video import Video, now
 from searcher.storage.video_store import VideoStore
 
 # Segments per file, and so in memory at once; a single video may have more.
@@ -124,7 +124,7 @@ def _write(source: Source, folder: Path, stop: Callable[[], bool]) -> None:
     for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
         sync(path)
     manifest = BackupManifest(
-        datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        now("seconds"),
         version("storyhash"),
         index.manifest.profile,
         index.manifest.model_id,

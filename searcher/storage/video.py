@@ -63,6 +63,6 @@ class Description:
     metadata: Mapping[str, Any]
 
 
-def now() -> str:
+def now(timespec: str = "milliseconds") -> str:
     """The moment as rows tell it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
