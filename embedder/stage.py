@@ -9,14 +9,7 @@ import numpy as np
 
 from common.settings import ThumbnailSettings
 from common.thumbnails import pack_thumbnails
-from common.types import (
-    NO_FRAMES,
-    VECTOR_DIMENSION,
-    Embedding,
-    Float32Array,
-    Segment,
-    Tracks,
-)
+from common.types import NO_FRAMES, VECTOR_DIMENSION, Embedding, Float32Array, Segment, Tracks
 from embedder.action import action_features
 from embedder.clip_opening import TRACK_STEP, ClipOpener, InProcessOpener, SampledFrames
 from embedder.encoders import (
@@ -140,12 +133,7 @@ class EmbedderStage:
             vector = fuse(visual, action_features(tracks))
             span = segment.ref.start_seconds, segment.ref.end_seconds
             frames = segment_frames(
-                rows,
-                sampled.informative,
-                sampled.pts_seconds,
-                span,
-                visual,
-                self.visual.pooling,
+                rows, sampled.informative, sampled.pts_seconds, span, visual, self.visual.pooling
             )
         return Embedding(
             ref=segment.ref,

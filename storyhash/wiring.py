@@ -27,12 +27,7 @@ from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries, SecondOpinion
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
-from storyhash.second_index import (
-    behind,
-    covered_by,
-    require_second,
-    second_settings,
-)
+from storyhash.second_index import behind, covered_by, require_second, second_settings
 
 if TYPE_CHECKING:
     # SQLAlchemy is slow to import.

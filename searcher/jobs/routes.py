@@ -77,9 +77,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         return made_response(job_to_json(job, jobs), 202, f"/v1/jobs/{job_id}", replayed=replayed)
 
     @router.get(
-        "/v1/jobs",
-        dependencies=needs(Role.READER),
-        responses={200: {"model": JobPage}, **ERRORS},
+        "/v1/jobs", dependencies=needs(Role.READER), responses={200: {"model": JobPage}, **ERRORS}
     )
     async def list_jobs(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
         """List the jobs of the key, newest first, without their results. An admin sees all jobs."""
@@ -182,11 +180,7 @@ def _wanted(
         "banks": None if banks is None else sorted(banks),
         "caller_banks": None if caller.banks is None else sorted(caller.banks),
         "thorough": thorough,
-        "query": {
-            "kind": identity.kind,
-            "fingerprint": identity.fingerprint,
-            "uri": given.name,
-        },
+        "query": {"kind": identity.kind, "fingerprint": identity.fingerprint, "uri": given.name},
     }
 
 

@@ -101,11 +101,7 @@ class JobRunner:
             return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
 
     def _watch(
-        self,
-        job: Job,
-        work: Future[dict[str, Any]],
-        progress: _Progress,
-        stopping: threading.Event,
+        self, job: Job, work: Future[dict[str, Any]], progress: _Progress, stopping: threading.Event
     ) -> bool:
         """Wait until the work has ended or should end; returns whether it should."""
         store, told = self._jobs.store, None

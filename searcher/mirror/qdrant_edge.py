@@ -99,11 +99,7 @@ class QdrantEmbeddedMirror:
                 vector: Any = memoryview(columns.vectors[at])
                 graph: Any = memoryview(columns.graphs[at])
                 payload = to_payload(
-                    ref,
-                    columns.informative[at],
-                    columns.model_ids[at],
-                    frames[at],
-                    rows.get(ref),
+                    ref, columns.informative[at], columns.model_ids[at], frames[at], rows.get(ref)
                 )
                 named = {VECTOR_NAME: vector, GRAPH_NAME: graph}
                 points.append(edge.Point(ref.point_id, named, payload))

@@ -74,12 +74,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
             return settings.service.match_new_videos and answers()
 
         return IndexFollower(
-            name,
-            settings,
-            transport,
-            metrics,
-            match_new_videos=matched,
-            check=partial(check, name),
+            name, settings, transport, metrics, match_new_videos=matched, check=partial(check, name)
         )
 
     catalogue = FollowedCatalogue(
@@ -198,10 +193,7 @@ class CatalogueHealth(Health):
 
 
 def _wait(
-    settings: Settings,
-    catalogue: FollowedCatalogue,
-    server: HttpServer,
-    stopping: threading.Event,
+    settings: Settings, catalogue: FollowedCatalogue, server: HttpServer, stopping: threading.Event
 ) -> None:
     """Until stopped, or until the follower of the generation that answers has ended by itself; snapshots
     meanwhile. Raises StoryHashError when nothing answers any more."""

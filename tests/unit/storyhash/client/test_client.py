@@ -389,10 +389,7 @@ def test_the_request_of_a_search_has_the_vectors_as_they_are() -> None:
 
 def test_a_search_whose_time_ended_is_not_sent_again() -> None:
     transport, got = answering(refused(504, "deadline_exceeded"))
-    with (
-        Client(URL, transport=transport) as client,
-        pytest.raises(StoryHashError) as raised,
-    ):
+    with Client(URL, transport=transport) as client, pytest.raises(StoryHashError) as raised:
         client.search(np.eye(1, VECTOR_DIMENSION, dtype=np.float32), limit_ms=50)
     assert raised.value.code == "deadline_exceeded"
     assert len(got) == 1

@@ -223,13 +223,7 @@ STEPS: dict[str, Callable[[LocalIndex], tuple[object, str]]] = {
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("video", ["new", "old"])
 def test_a_kill_at_any_step_of_either_index_is_made_up_for(
-    both: Both,
-    monkeypatch: pytest.MonkeyPatch,
-    where: str,
-    step: str,
-    video: str,
-    *,
-    after: bool,
+    both: Both, monkeypatch: pytest.MonkeyPatch, where: str, step: str, video: str, *, after: bool
 ) -> None:
     both.add("old", "other")
     target, name = STEPS[step](getattr(both, where))

@@ -219,9 +219,7 @@ def test_the_old_version_answers_until_the_new_one_is_whole(bench: Bench) -> Non
     assert bench.index.shard_versions() == {"a": 2}
 
 
-def test_an_unreadable_video_fails_with_its_reason_and_an_older_version_stays(
-    bench: Bench,
-) -> None:
+def test_an_unreadable_video_fails_with_its_reason_and_an_older_version_stays(bench: Bench) -> None:
     bench.add("a", "b")
     bench.work()
     bench.pool.unreadable = {"a"}
