@@ -138,7 +138,7 @@ def _http() -> Iterator[str]:
     }
     apps = {
         "search": api_app(
-            *(nothing, nothing, *common_parts), generations=followed, staged=followed, **kept
+            nothing, nothing, *common_parts, generations=followed, staged=followed, **kept
         ),
         "serve": api_app(nothing, nothing, *common_parts, **kept),
         "embed": embed_app(nothing, "", *common_parts, access=access),

@@ -97,7 +97,7 @@ class FirstPassAhead:
     def _run(self) -> None:
         try:
             for one in self._embedder.each(
-                *(self._added(), FIRST, 0.0), actions=self.actions, cancellation=self._cancellation
+                self._added(), FIRST, 0.0, actions=self.actions, cancellation=self._cancellation
             ):
                 with self._changed:
                     self._seen[one.start_seconds] = one

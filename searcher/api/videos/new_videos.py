@@ -177,7 +177,7 @@ def new_videos_router(
             entry = _uploaded(given, metadata, upload)
             taken_in = kept_files.taken_in(path, most)
             return await answer(
-                *(request, entry, sha256, taken_in), lambda file: add(entry, file or path, sha256)
+                request, entry, sha256, taken_in, lambda file: add(entry, file or path, sha256)
             )
 
     @router.post(

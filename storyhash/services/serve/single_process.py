@@ -283,7 +283,7 @@ def _second_index(
 def _second_worker(first: LocalIndex, second: IndexServices) -> SecondIndexWorker:
     # The service's metrics are of the first index: a video that is indexed twice is one video.
     metrics = Metrics.create("serve")
-    indexer = Indexer(*(second.index, second.stage, second.pool, metrics), second.in_hand)
+    indexer = Indexer(second.index, second.stage, second.pool, metrics, second.in_hand)
     return SecondIndexWorker(first, second.index, indexer)
 
 
@@ -311,7 +311,7 @@ def _workers(
     second: IndexServices | None,
 ) -> list[Background]:
     indexed = IndexedVideos(
-        *(answering, reviews, metrics, transforms), match=settings.service.match_new_videos
+        answering, reviews, metrics, transforms, match=settings.service.match_new_videos
     )
     writer = None
     if second is not None:

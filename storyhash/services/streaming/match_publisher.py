@@ -130,7 +130,7 @@ class MatchPublisher(Background):
         if video is not None and video.version == version:
             self._reviews.tell_indexed(answering, video_id, video.bank, version)
         report = match_new_video(
-            *(answering, video_id, version, self._metrics, self._reviews), self._transforms
+            answering, video_id, version, self._metrics, self._reviews, self._transforms
         )
         if report is None:
             return
