@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
@@ -22,10 +21,6 @@ def share(
         first_coverage, second_coverage = second_coverage, first_coverage
     ranges = (SharedRange(0.0, 100 * first_coverage, 0.0, 100 * second_coverage),)
     return Overlap(first, second, ranges, first_coverage, second_coverage, probability, "copy")
-
-
-def copies_of(groups: Sequence[DuplicateGroup]) -> list[tuple[str, ...]]:
-    return [group.copies for group in groups]
 
 
 def test_copies_of_copies_are_one_group() -> None:
