@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.newest_first import newest_first
+from common.state.store import Store
 from common.state.tables import AUDIT_LOG
 from common.state.text import plain
 
@@ -36,15 +37,14 @@ class Change:
     request_id: str = ""
 
 
-class AuditLog:
+class AuditLog(Store):
     """Entries are added and deleted after `keep_days`. No entry is ever changed."""
 
     def __init__(
         self, database: StateDatabase, keep_days: int, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database = database
+        super().__init__(database, clock)
         self._keep_days = keep_days
-        self._clock = clock
         self._deleted_at = float("-inf")
 
     def record(self, change: Change) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert, select
 from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.newest_first import count
+from common.state.store import Store
 from common.state.tables import BANKS, DISABLED_VIDEOS
 from common.state.text import dump, load, text_hash
 
@@ -60,12 +61,11 @@ class Curation:
 NOTHING = Curation()
 
 
-class CurationStore:
+class CurationStore(Store):
     """What people have set, in a state database. All methods but `current` raise StateError."""
 
     def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._current: Curation | None = None
 
     @property
@@ -114,7 +114,7 @@ class CurationStore:
                         video_hash=this,
                         video_id=dump(video_id),
                         key_id=key_id,
-                        created_at=int(1000 * self._clock()),
+                        created_at=self._now(),
                     )
                 )
         self.read()
@@ -147,7 +147,7 @@ class CurationStore:
                     share=bank.share,
                     actions=dump([dict(rule) for rule in bank.actions]),
                     key_id=key_id,
-                    updated_at=int(1000 * self._clock()),
+                    updated_at=self._now(),
                 )
             )
         self.read()

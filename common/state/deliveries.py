@@ -16,6 +16,7 @@ from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.newest_first import count, page_of
 from common.state.outbox import DEAD, DELIVERED, PENDING
+from common.state.store import Store
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import load, plain
 from common.state.video_names import may_name, videos_named
@@ -76,7 +77,7 @@ class Attempt:
     secret: str
 
 
-class DeliveryStore:
+class DeliveryStore(Store):
     """The deliveries in a state database. All methods raise StateError."""
 
     def __init__(
@@ -85,9 +86,8 @@ class DeliveryStore:
         settings: WebhookSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        super().__init__(database, clock)
         self._settings = settings
-        self._clock = clock
 
     def take(self, busy: Collection[str], limit: int, lease_seconds: float) -> list[Attempt]:
         """Begin deliveries that are due: the oldest of each webhook, but none of `busy` webhooks.
@@ -247,9 +247,6 @@ class DeliveryStore:
         this = (_TABLE.id == attempt.delivery_id, _TABLE.attempts == attempt.number)
         with self._database.change() as connection:
             connection.execute(update(WEBHOOK_DELIVERIES).where(*this).values(values))
-
-    def _now(self) -> int:
-        return int(1000 * self._clock())
 
 
 def _delete(connection: Connection, ids: Sequence[int]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, sele
 
 from common.errors import UsageError
 from common.slices import slices
-from common.state.database import StateDatabase
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import StoredMatch, revise, visible_to
 from common.state.newest_first import count, page_of
+from common.state.store import Store
 from common.state.tables import EXCEPTIONS, MATCHES
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
@@ -85,12 +84,8 @@ class _OnlyTriedError(Exception):
     """Undoes the transaction of a trial."""
 
 
-class ExceptionStore:
+class ExceptionStore(Store):
     """The exceptions in a state database. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def add(
         self,
@@ -217,7 +212,7 @@ class ExceptionStore:
             start_seconds=new.start_seconds,
             end_seconds=new.end_seconds,
             key_id=new.key_id,
-            created_at=int(1000 * self._clock()),
+            created_at=self._now(),
             detail=dump(detail),
         )
         added = connection.execute(row.returning(EXCEPTIONS.c.id)).scalar_one()

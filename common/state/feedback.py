@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.sql.selectable import ScalarSelect, Select
 
-from common.state.database import StateDatabase
 from common.state.matches import visible_to
+from common.state.store import Store
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import load
 
@@ -48,11 +48,8 @@ class BankFeedback:
         return self.right / judged if judged else None
 
 
-class FeedbackStore:
+class FeedbackStore(Store):
     """Reads verdicts in a state database. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase) -> None:
-        self._database = database
 
     def per_bank(self, visible: frozenset[str] | None = None) -> list[BankFeedback]:
         """The feedback on each bank with a match. visible: the banks that the caller may

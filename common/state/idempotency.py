@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from common.errors import ReusedKeyError
 from common.slices import slices
-from common.state.database import StateDatabase
+from common.state.store import Store
 from common.state.tables import IDEMPOTENT_ANSWERS
 from common.state.text import dump, load, text_hash
 from common.state.video_names import may_name, videos_named
@@ -33,20 +33,16 @@ class Once:
     body: str
 
 
-class AnswerStore:
+class AnswerStore(Store):
     """Answers to requests whose effect is not in the state database. Such an effect must be the same when
     it is repeated, as it is until its answer is stored."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def find(self, once: Once | None) -> dict[str, Any] | None:
         """The answer that was given before; None without one. Raises ReusedKeyError, StateError."""
         if once is None:
             return None
         with self._database.read() as connection:
-            return _stored(connection, once, int(1000 * self._clock()))
+            return _stored(connection, once, self._now())
 
     def add(self, once: Once | None, answer: dict[str, Any]) -> None:
         """Store the answer to a request. Raises ReusedKeyError, StateError."""

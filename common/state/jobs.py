@@ -28,6 +28,7 @@ from common.state.job_rows import (
 )
 from common.state.newest_first import count, newest_first
 from common.state.outbox import tell
+from common.state.store import Store
 from common.state.tables import JOBS
 from common.state.text import dump
 from common.state.video_names import may_name, videos_named, without_video
@@ -43,15 +44,14 @@ _CRASHED = {
 _SECRET = "uri"
 
 
-class JobStore:
+class JobStore(Store):
     """The jobs in a state database. All methods raise StateError."""
 
     def __init__(
         self, database: StateDatabase, settings: JobSettings, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database = database
+        super().__init__(database, clock)
         self._settings = settings
-        self._clock = clock
 
     @property
     def kept_milliseconds(self) -> int:
@@ -289,6 +289,3 @@ class JobStore:
     def _set(self, number: int, **values: Any) -> None:
         with self._database.change() as connection:
             connection.execute(update(JOBS).where(JOBS.c.number == number).values(values))
-
-    def _now(self) -> int:
-        return int(1000 * self._clock())

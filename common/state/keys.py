@@ -6,8 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,9 +17,9 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from common.errors import StateError, UsageError
 from common.printable import printable
 from common.slices import slices
-from common.state.database import StateDatabase
 from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_in, use_to_json
 from common.state.roles import Role
+from common.state.store import Store
 from common.state.tables import API_KEYS, KEY_USE
 
 MAX_KEYS, MAX_RATE = 10_000, 10_000_000
@@ -96,12 +95,8 @@ class NewKey:
             raise UsageError("an admin key is for all banks; give no bank, or another role")
 
 
-class KeyStore:
+class KeyStore(Store):
     """The keys in a state database. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def create(self, new: NewKey) -> tuple[Key, str]:
         """Create a key. Returns it and its text, which is known only now. Raises UsageError if there are
@@ -220,9 +215,6 @@ class KeyStore:
             "expires_at": expires,
         }
         return key, token, values
-
-    def _now(self) -> int:
-        return int(1000 * self._clock())
 
 
 def key_hash(token: str) -> str:

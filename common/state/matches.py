@@ -27,6 +27,7 @@ from common.state.events import match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
 from common.state.newest_first import count, page_of
 from common.state.outbox import Event, tell
+from common.state.store import Store
 from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
@@ -108,7 +109,7 @@ class MatchFilter:
         return found
 
 
-class MatchStore:
+class MatchStore(Store):
     """The matches in a state database. All methods raise StateError."""
 
     def __init__(
@@ -117,16 +118,15 @@ class MatchStore:
         settings: StateSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        super().__init__(database, clock)
         self._settings = settings
-        self._clock = clock
         self._trimmed_at = float("-inf")
 
     def record(self, found: Sequence[FoundMatch]) -> list[int]:
         """Store matches and return their ids. A pair that is known is updated; its id, first time and
         verdict stay. A new pair, or one with another decision, is told to webhooks. Sometimes also
         deletes what is too old or too much."""
-        now = int(1000 * self._clock())
+        now = self._now()
         events: list[Event] = []
         with self._database.change(alone=True) as connection:
             ids = [_record(connection, one, now, events) for one in found]
@@ -214,7 +214,7 @@ class MatchStore:
     def trim(self) -> int:
         """Delete matches that are too old, then those that are too many: first the oldest without a
         verdict. Returns the number of deleted matches."""
-        before = int(1000 * self._clock()) - self._settings.match_days * _DAY_MILLISECONDS
+        before = self._now() - self._settings.match_days * _DAY_MILLISECONDS
         deleted = 0
         while step := self._trim_step(before):
             deleted += step

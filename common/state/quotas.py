@@ -8,8 +8,6 @@ them gets no more until the next day.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from common.errors import QuotaExceededError
-from common.state.database import StateDatabase
+from common.state.store import Store
 from common.state.tables import API_KEYS, KEY_USE, VIDEO_PAYERS
 from common.state.text import text_hash
 
@@ -82,13 +80,9 @@ class Spent:
     day: int
 
 
-class QuotaStore:
+class QuotaStore(Store):
     """What keys with a quota use, in a state database. All processes with the same database count
     together. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def spend(self, key_id: str, quota: Quota, cost: Use) -> Spent:
         """Add a cost to today's use, unless it would exceed the quota."""
@@ -130,7 +124,7 @@ class QuotaStore:
 
     def note_payer(self, video_id: str, key_id: str) -> None:
         """Note which key pays for a video when it is decoded."""
-        now = int(1000 * self._clock())
+        now = self._now()
         video = text_hash(video_id)
         with self._database.change(alone=True) as connection:
             table = VIDEO_PAYERS

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
 from common.errors import UsageError
-from common.state.database import StateDatabase
 from common.state.events import verdict_given
 from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import visible_to
 from common.state.newest_first import count, page_of
 from common.state.outbox import tell
+from common.state.store import Store
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import load, plain
 
@@ -36,12 +35,8 @@ class NewVerdict:
     key_id: str | None
 
 
-class VerdictStore:
+class VerdictStore(Store):
     """The verdicts in a state database. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def add(
         self,
@@ -63,7 +58,7 @@ class VerdictStore:
                 total = count(connection, VERDICTS.c.id, [VERDICTS.c.match_id == match_id])
                 if total >= MAX_VERDICTS:
                     raise UsageError(f"the match has {total} verdicts, which is the maximum")
-                now = int(1000 * self._clock())
+                now = self._now()
                 values = {
                     "match_id": match_id,
                     "verdict": new.verdict,

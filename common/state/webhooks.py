@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
 from common.errors import UsageError
-from common.state.database import StateDatabase
 from common.state.keys import MAX_BANK_NAME, MAX_BANKS, iso
 from common.state.newest_first import count, page_of
 from common.state.outbox import EVENT_TYPES, Event, tell
+from common.state.store import Store
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import plain
 from common.webhook_signature import SECRET_PREFIX
@@ -80,12 +79,8 @@ class Webhook:
         }
 
 
-class WebhookStore:
+class WebhookStore(Store):
     """The webhooks in a state database. All methods raise StateError."""
-
-    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     def create(self, new: NewWebhook) -> tuple[Webhook, str]:
         """Create a webhook. Returns it and its secret, which is shown only now. Raises UsageError if
@@ -100,7 +95,7 @@ class WebhookStore:
             "description": plain(new.description),
             "secret": secret,
             "key_id": new.key_id,
-            "created_at": int(1000 * self._clock()),
+            "created_at": self._now(),
         }
         with self._database.change(alone=True) as connection:
             total = count(connection, WEBHOOKS.c.number, ())
@@ -135,7 +130,7 @@ class WebhookStore:
     def tell(self, *events: Event) -> None:
         """Queue events of what is kept elsewhere."""
         with self._database.change(alone=True) as connection:
-            tell(connection, events, int(1000 * self._clock()))
+            tell(connection, events, self._now())
 
 
 def _webhook(row: Row[Any]) -> Webhook:

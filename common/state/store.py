@@ -1,0 +1,20 @@
+"""What the parts of a state database have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from common.state.database import StateDatabase
+
+
+class Store:
+    """Some tables of a state database, and a clock in Unix seconds."""
+
+    def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def _now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(1000 * self._clock())
