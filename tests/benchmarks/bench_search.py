@@ -44,20 +44,32 @@ _HARD_SECONDS = 30.0
 _BEFORE_HARD = 3
 
 
+# What can be left out. The shard of the largest size is always measured: the others need it.
+PARTS = ("banks", "writes", "while writing", "http", "hard data", "engines")
+
+
 class Benchmark:
     """The figures so far. Each part adds its own; one that fails is noted with its reason."""
 
     def __init__(
-        self, budget: runs.Budget, folder: Path, saved: Callable[[Figures], object]
+        self,
+        budget: runs.Budget,
+        folder: Path,
+        saved: Callable[[Figures], object],
+        parts: Sequence[str] = (),
     ) -> None:
-        """saved: called with all figures after each part."""
+        """saved: called with all figures after each part. parts: those of `PARTS` to measure (default:
+        all)."""
         self.figures: Figures = {"times": {}, "ratios": {}, "missing": {}, "seconds": {}}
         self._budget = budget
         self._folder = folder
         self._saved = saved
+        self._parts = parts or PARTS
 
     def part(self, name: str, measure: Callable[[], None]) -> None:
-        """Measure a part."""
+        """Measure a part, if it is wanted."""
+        if name in PARTS and name not in self._parts:
+            return
         began = time.monotonic()
         try:
             measure()
@@ -76,13 +88,17 @@ class Benchmark:
     ) -> Figures:
         """Everything. sizes: ascending. seconds: of each search of a service's index."""
         largest = sizes[-1]
+        if "engines" not in self._parts:
+            sizes, engines = sizes[-1:], ()
         for size in sizes[:-1]:
             self.part(f"{size:,} vectors", partial(self._small, size, repeats, engines))
         self._at(largest, repeats, seconds)
         first, others = engines[:_BEFORE_HARD], engines[_BEFORE_HARD:]
-        self.part(f"{largest:,} vectors", lambda: self._engines(largest, repeats, first))
+        if engines:
+            self.part(f"{largest:,} vectors", lambda: self._engines(largest, repeats, first))
         self.part("hard data", lambda: self._hard(largest, repeats, export))
-        self.part(f"{largest:,} vectors, more", lambda: self._engines(largest, repeats, others))
+        if others:
+            self.part(f"{largest:,} vectors, more", lambda: self._engines(largest, repeats, others))
         self.part("growth", lambda: self._growth(sizes))
         return self.figures
 
@@ -278,6 +294,9 @@ def main() -> None:
         type=Path,
         help="hard data are made of this export of a real catalogue (storyhash snapshot export)",
     )
+    parser.add_argument(
+        "--parts", nargs="*", default=[], choices=PARTS, help="measure only these (default: all)"
+    )
     asked = parser.parse_args()
     largest = 3 * asked.vectors // 10 if asked.quick else asked.vectors
     first = _FIRST_SIZES[:1] if asked.quick else (*_FIRST_SIZES, 100_000)
@@ -288,7 +307,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory(prefix="storyhash-bench-") as folder:
         benchmark = Benchmark(
-            budget, Path(folder), lambda figures: save("search", figures, asked.json)
+            budget, Path(folder), lambda figures: save("search", figures, asked.json), asked.parts
         )
         figures = benchmark.run(sizes, repeats, seconds, asked.engines, asked.catalogue)
         publish("search", figures, asked.json)
