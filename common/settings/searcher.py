@@ -50,15 +50,16 @@ class SearcherSettings(SettingsGroup):
     delta_rows: int = Field(
         500,
         ge=1,
-        description="Number of new vectors that are searched exactly before they are merged into a small "
-        "HNSW graph of recent vectors.",
+        description="Number of new vectors that are searched exactly before they are merged into the "
+        "HNSW graph.",
     )
     delta_ratio: float = Field(
         0.004,
         gt=0,
         lt=1,
-        description="The small HNSW graph is merged into the large one when it has this fraction of its "
-        "vectors (but at least 16,384), because that merge copies the large graph.",
+        description="Only with `quantization`: new vectors are merged into a small HNSW graph, and that "
+        "into the large one when it has this fraction of its vectors (but at least 16,384), because that "
+        "merge copies the large graph.",
     )
     max_dead_ratio: float = Field(
         0.25, gt=0, lt=1, description="Fraction of deleted vectors at which the graph is rebuilt."

@@ -1,19 +1,21 @@
 """Merges rows into graphs: decides which and when, and builds the new graph.
 
-A graph is never changed: a merge copies one, adds rows to the copy, and the copy is swapped in. So that
-each search compares few rows one by one, however large the index is, there are two merges, and each has
-its own thread:
+A graph is never changed: a merge copies its links, adds rows to the copy, and the copy is swapped in. The
+vectors are not copied (`shared_vectors`). So that each search compares few rows one by one, there are two
+merges, and each has its own thread:
 
-- The **short** one begins when `searcher.delta_rows` rows wait. It adds them to a small graph of recent
-rows, in less than a second. (A small index has only this graph.)
-- The **long** one begins when the small graph has `_RECENT_ROWS` rows, or the fraction
-`searcher.delta_ratio` of the large graph if that is more. It adds the rows of the small graph to the
-large one. So a row is copied at most 1 / delta_ratio times. Rows that arrive meanwhile get a new small
-graph. If too many rows are deleted, the large graph is rebuilt from the other rows instead.
+- The **short** one begins when `searcher.delta_rows` rows wait. It adds them to the graph, in less than
+a second.
+- The **long** one rebuilds the graph when too many of its rows are deleted. Rows that arrive meanwhile
+get a small graph of their own. Afterwards another long merge adds its rows to the large one.
 
-A search asks at most three graphs. After a long replay, when very many rows wait, a short merge takes as
-many rows as its graph has, so searches become faster step by step. Merges stop between slices when the
-shard closes, and run at low priority.
+A graph with compressed vectors has to be copied as a whole. So a large one always has a small graph of
+recent rows beside it, to which the short merges add. The long merge begins when that has `_RECENT_ROWS`
+rows, or the fraction `searcher.delta_ratio` of the large graph if that is more. So a row is copied at
+most 1 / delta_ratio times.
+
+After a long replay, when very many rows wait, they are merged step by step, so searches become faster
+step by step. Merges stop between slices when the shard closes, and run at low priority.
 
 Then new nodes are made reachable (`graph_repair`), and the number of candidates that searches need is
 measured (`graph_tuning`).
@@ -33,19 +35,20 @@ from common.types import Float32Array, Int64Array
 from searcher.index.compression import add_compressed, new_compressed_graph
 from searcher.index.delta import Delta
 from searcher.index.exact_vectors import ExactVectors
-from searcher.index.graph import new_graph, prepared
+from searcher.index.graph import prepared
 from searcher.index.graph_dedup import GraphNodes, join
 from searcher.index.graph_part import GraphPart
 from searcher.index.graph_repair import repair
 from searcher.index.graph_search import SearchedGraph
 from searcher.index.graph_tuning import UNTUNED, tuned
+from searcher.index.shared_vectors import SharedVectors
 from searcher.index.state import State
 from searcher.index.thread_limits import work_in_background
 
 # Rows a short merge may take even if the graph is small: seconds of work.
 _STEP_ROWS = 16_384
-# The first graph gets a second one beside it when it has this many rows: to copy it takes a tenth of a
-# second.
+# A graph with compressed vectors gets a second one beside it when it has this many rows: to copy it takes
+# a tenth of a second.
 _FIRST_ROWS = 65_536
 # The small graph is merged into the large one when it has this many rows.
 _RECENT_ROWS = 16_384
@@ -85,7 +88,8 @@ def due_short(state: State, settings: SearcherSettings, taken: int) -> Merge | N
     # While a long merge runs, the small graph takes all that comes.
     grows = bool(parts) and (taken > 0 or not _is_full(state, settings))
     joined = parts[-1:] if grows else ()
-    most = max(_STEP_ROWS, settings.delta_rows, *(part.rows for part in joined))
+    copied = [part.rows for part in joined if part.shared is None]
+    most = max(_STEP_ROWS, settings.delta_rows, *copied)
     return Merge(state, joined, state.graph_rows + min(waiting, most))
 
 
@@ -95,13 +99,17 @@ def due_long(state: State, settings: SearcherSettings, *, idle: bool = False) ->
     rows = state.graph_rows
     dead = rows - int(np.count_nonzero(state.alive[:rows]))
     anew = dead > settings.delta_rows and dead > settings.max_dead_ratio * rows
-    full = len(state.parts) > 1 and (idle or _is_full(state, settings))
+    full = len(state.parts) > 1 and (
+        idle or state.parts[0].shared is not None or _is_full(state, settings)
+    )
     return Merge(state, state.parts, rows, anew) if anew or full else None
 
 
 def _is_full(state: State, settings: SearcherSettings) -> bool:
     """Whether the last graph is not to grow any more."""
     last = state.parts[-1]
+    if last.shared is not None:
+        return False
     if len(state.parts) == 1:
         return last.rows >= _FIRST_ROWS
     return last.rows >= max(_RECENT_ROWS, settings.delta_ratio * last.first_row)
@@ -114,10 +122,10 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
     base = GraphPart(None, GraphNodes(), merge.first_row)
     if merge.joined and not merge.anew:
         base = merge.joined[0]
-    graph = _copied(base, settings)
     rows, known = merge.kept, base.nodes.count
     nodes = join(base.nodes, len(rows) - base.rows, lambda some: state.vectors(rows[some]))
     added = rows[nodes.first_rows[known:]]
+    graph, shared = _to_grow(base, len(added), settings)
     exact = _room_for(base, nodes.count, settings)
     searched = SearchedGraph(graph, None if exact is None else exact.array)
     for start in range(0, len(added), _SLICE_ROWS):
@@ -133,19 +141,26 @@ def build(merge: Merge, settings: SearcherSettings, closing: threading.Event) ->
         if measured is None:
             return None
         tuning = measured
-    # The nodes that were there keep their vectors, but not their links.
+    if shared is not None:
+        shared.finish(graph)
+    # The nodes that were there keep their vectors.
     checksums = base.checksums.copy()
-    checksums.pop("links", None)
-    return GraphPart(graph, nodes, merge.first_row, tuning, checksums, exact).prepare()
+    return GraphPart(graph, nodes, merge.first_row, tuning, checksums, exact, shared).prepare()
 
 
-def _copied(base: GraphPart, settings: SearcherSettings) -> Any:
-    """A graph to which rows are to be added: a copy, or a new one."""
+def _to_grow(
+    base: GraphPart, fresh: int, settings: SearcherSettings
+) -> tuple[Any, SharedVectors | None]:
+    """A graph to which this many nodes are to be added, a copy or a new one; and its vectors, if it
+    shares them."""
+    if base.shared is not None:
+        return base.shared.grown(base.graph, fresh)
     if base.graph is not None:
-        return prepared(faiss.clone_index(base.graph))
+        return prepared(faiss.clone_index(base.graph)), None
     if settings.quantization == "none":
-        return new_graph(settings)
-    return new_compressed_graph(settings, settings.quantization)
+        shared = SharedVectors(fresh)
+        return shared.new(settings), shared
+    return new_compressed_graph(settings, settings.quantization), None
 
 
 def _room_for(base: GraphPart, nodes: int, settings: SearcherSettings) -> ExactVectors | None:

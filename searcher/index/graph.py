@@ -13,9 +13,6 @@ from common.types import VECTOR_DIMENSION, Float32Array, Int32Array, Int64Array,
 
 # FAISS has vector instructions only for multiples of 16. Zeros do not change inner products.
 PADDED_DIMENSION = 528
-# Nodes whose links are counted at once. NumPy holds Python's interpreter lock meanwhile: half a
-# millisecond.
-_NODES = 1024
 
 
 def new_graph(settings: SearcherSettings) -> Any:
@@ -41,7 +38,7 @@ class LowestLinks:
     def __init__(self, graph: Any) -> None:
         hnsw = graph.hnsw
         starts = faiss.rev_swig_ptr(hnsw.offsets.data(), graph.ntotal + 1)
-        self._starts = starts[:-1].astype(np.int64)
+        self._starts: Int64Array = starts[:-1].view(np.int64)
         self._links: Int32Array = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
         self._width = int(hnsw.nb_neighbors(0))
 
@@ -54,15 +51,6 @@ class LowestLinks:
         """int32 (2 M,): the nodes to which a node links, then -1."""
         start = self._starts[node]
         return self._links[start : start + self._width]
-
-    def links_to(self) -> Int64Array:
-        """int64 (nodes,): how many other nodes link to each node."""
-        counts = np.zeros(len(self._starts), dtype=np.int64)
-        for first in range(0, len(self._starts), _NODES):
-            starts = self._starts[first : first + _NODES]
-            linked = self._links[(starts[:, None] + np.arange(self._width)).ravel()]
-            np.add.at(counts, linked[linked >= 0], 1)
-        return counts
 
 
 def graph_vectors(graph: Any) -> Float32Array:
@@ -84,18 +72,6 @@ def read_links(path: Path) -> Any:
     """Read a graph from the file of `write_links`. It has no storage, unless the file has the vectors
     too. Raises RuntimeError if the file is damaged."""
     return prepared(faiss.read_index(str(path)))
-
-
-def empty_storage(graph: Any) -> Float32Array:
-    """Give a graph storage for the vectors of its nodes. Returns it, float32 (nodes, 528), to be
-    filled."""
-    storage = faiss.IndexFlatIP(PADDED_DIMENSION)
-    storage.codes.resize(graph.ntotal * PADDED_DIMENSION * np.dtype(np.float32).itemsize)
-    storage.ntotal = graph.ntotal
-    # The graph owns the storage now and frees it.
-    storage.this.disown()
-    graph.storage, graph.own_fields = storage, True
-    return graph_vectors(graph)
 
 
 def padded(vectors: Float32Array) -> Float32Array:

@@ -49,6 +49,8 @@ class GraphNodes:
     @cached_property
     def first_rows(self) -> Int64Array:
         """int64 (count,): the first row of each node."""
+        if self.distinct:
+            return self.of_row
         return self._members[self._starts[:-1]]
 
     def prepare(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 
@@ -16,6 +16,7 @@ from searcher.index.graph_dedup import GraphNodes
 from searcher.index.graph_release import give_up
 from searcher.index.graph_search import SearchedGraph
 from searcher.index.graph_tuning import UNTUNED, Tuning
+from searcher.index.shared_vectors import SharedVectors
 
 # Candidates that are compared exactly per result, if vectors are compressed: near-copies differ by less
 # than what compression changes.
@@ -28,16 +29,17 @@ class GraphPart:
 
     nodes: the node of each row, where the part's first row has the number 0. tuning: measured on this
     graph, or on a smaller one from which it grew. checksums: of its files in snapshots, as far as they
-    are known: of the links, and of the vectors of nodes (start, stop). exact: the vectors, if those of
-    the graph are compressed.
+    are known: of the vectors of nodes (start, stop). exact: the vectors, if those of the graph are
+    compressed. shared: the vectors of the graph, if it may grow without a copy of them.
     """
 
     graph: Any
     nodes: GraphNodes
     first_row: int = 0
     tuning: Tuning = UNTUNED
-    checksums: dict[Literal["links"] | tuple[int, int], str] = field(default_factory=dict)
+    checksums: dict[tuple[int, int], str] = field(default_factory=dict)
     exact: ExactVectors | None = None
+    shared: SharedVectors | None = None
 
     def __del__(self) -> None:
         # Whoever drops the last reference may be answering a query.

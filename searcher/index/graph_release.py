@@ -1,8 +1,8 @@
-"""Frees replaced graphs where no search waits for it.
+"""Frees replaced graphs, and the vectors that graphs shared, where no search waits for it.
 
-FAISS frees a graph with Python's interpreter lock held: all threads of the process stand still, 0.2 s per
-gigabyte, in whatever thread drops the last reference. So a graph goes to a thread of its own, which gives
-its memory back to the kernel without the lock; what is left to be freed then takes no time.
+FAISS frees them with Python's interpreter lock held: all threads of the process stand still, 0.2 s per
+gigabyte, in whatever thread drops the last reference. So they go to a thread of its own, which gives
+their memory back to the kernel without the lock; what is left to be freed then takes no time.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def start() -> None:
             _thread.start()
 
 
-def give_up(graph: Any) -> None:
-    """Free a graph soon, unless somebody else has it too. It may be called while objects are deleted."""
-    if _thread is not None and graph is not None:
-        _given_up.put(graph)
+def give_up(index: Any) -> None:
+    """Free a graph or a flat index soon, unless somebody else has it too. It may be called while objects
+    are deleted."""
+    if _thread is not None and index is not None:
+        _given_up.put(index)
 
 
 def _work() -> None:
@@ -71,13 +72,14 @@ def free(graphs: list[Any]) -> bool:
     if anything but the list has the graph."""
     if _references(graphs) > _ALONE:
         return False
-    graph = graphs[0]
-    if sys.platform == "linux":
-        storage = faiss.downcast_index(graph.storage)
-        if storage is not None and storage.codes.size():
-            _give_back(faiss.rev_swig_ptr(storage.codes.data(), storage.codes.size()))
-        if graph.ntotal:
-            _give_back(LowestLinks(graph).array)
+    index = graphs[0]
+    vectors = index
+    if hasattr(index, "hnsw"):
+        vectors = faiss.downcast_index(index.storage) if index.own_fields else None
+        if index.ntotal:
+            give_back(LowestLinks(index).array)
+    if vectors is not None and vectors.codes.size():
+        give_back(faiss.rev_swig_ptr(vectors.codes.data(), vectors.codes.size()))
     return True
 
 
@@ -89,8 +91,11 @@ def _references(graphs: list[Any]) -> int:
 _ALONE = _references([object()])
 
 
-def _give_back(array: npt.NDArray[Any]) -> None:
-    """The whole pages of an array that nobody reads any more."""
+def give_back(array: npt.NDArray[Any]) -> None:
+    """Give the whole pages of an array back to the kernel; whoever reads them finds zeros, or other
+    data."""
+    if sys.platform != "linux":
+        return
     page = mmap.PAGESIZE
     start = -(-array.ctypes.data // page) * page
     stop = (array.ctypes.data + array.nbytes) // page * page

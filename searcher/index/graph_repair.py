@@ -42,16 +42,15 @@ def repair(
     if not len(fresh):
         return 0
     lost, links = 0, LowestLinks(graph)
-    linked = links.links_to()
-    old = rng.permutation(first_new)
+    old = rng.choice(first_new, min(first_new, _PARTS * len(fresh)), replace=False)
     parts = [fresh]
-    parts += [old[start : start + len(fresh)] for start in range(0, first_new, len(fresh))]
-    for part in parts[: 1 + _PARTS]:
+    parts += [old[start : start + len(fresh)] for start in range(0, len(old), len(fresh))]
+    for part in parts:
         missed = 0
         for start in range(0, len(part), _BLOCK):
             if closing.is_set():
                 return None
-            missed += _link_lost(searched, links, linked, part[start : start + _BLOCK], rng)
+            missed += _link_lost(searched, links, part[start : start + _BLOCK], rng)
         lost += missed
         if part is not fresh and missed < _LOST * len(part):
             break
@@ -61,12 +60,10 @@ def repair(
 def _link_lost(
     searched: SearchedGraph,
     links: LowestLinks,
-    linked: Int64Array,
     nodes: Int64Array,
     rng: np.random.Generator,
 ) -> int:
-    """Add links to those nodes that a search does not find. linked: how many nodes link to each; it is
-    updated. Returns how many were not found."""
+    """Add links to those nodes that a search does not find. Returns how many were not found."""
     vectors, missed = searched.vectors, 0
     for _ in range(_ROUNDS):
         queries = _changed(vectors[nodes], rng)
@@ -80,7 +77,7 @@ def _link_lost(
         for node, near in zip(nodes.tolist(), found.tolist(), strict=True):
             for other in near:
                 if other >= 0:
-                    _link(links.of(other), node, linked)
+                    _link(links, other, node)
     return missed
 
 
@@ -91,14 +88,18 @@ def _changed(vectors: Float32Array, rng: np.random.Generator) -> Float32Array:
     return vectors + moves
 
 
-def _link(line: Int32Array, node: int, linked: Int64Array) -> None:
-    """Add a link to a node's list. If the list is full, the node to which most others link is
-    replaced."""
+def _link(links: LowestLinks, source: int, node: int) -> None:
+    """Let a node link to another one. If its list is full, the other one takes the place of the node to
+    which most nodes of the list link: it is reached through them."""
+    line = links.of(source)
     if (line == node).any():
         return
     free = np.flatnonzero(line < 0)
-    at = int(free[0]) if len(free) else int(np.argmax(linked[line]))
-    if not len(free):
-        linked[line[at]] -= 1
-    line[at] = node
-    linked[node] += 1
+    line[free[0] if len(free) else np.argmax(_links_among(links, line))] = node
+
+
+def _links_among(links: LowestLinks, nodes: Int32Array) -> Int64Array:
+    """int64, shape of `nodes`: how many of these nodes link to each of them."""
+    lists = np.stack([links.of(node) for node in nodes.tolist()])
+    found: Int64Array = (lists[:, :, None] == nodes).sum(axis=(0, 1))
+    return found

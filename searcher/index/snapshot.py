@@ -26,8 +26,10 @@ from searcher.index.shard import Shard
 from searcher.index.snapshot_files import ReadFiles, WrittenFiles
 from searcher.index.snapshot_format import read_shard, write_state
 
-_FORMAT = 5
-_READ_FORMATS = (*old_snapshot.FORMATS, _FORMAT)
+_FORMAT = 6
+# Of format 5, each graph had all its links in one file.
+_IN_PIECES = (5, _FORMAT)
+_READ_FORMATS = (*old_snapshot.FORMATS, *_IN_PIECES)
 _PREFIX = "snapshot-"
 
 
@@ -158,7 +160,7 @@ def _read(folder: Path, settings: SearcherSettings) -> tuple[SnapshotInfo, Shard
     info = SnapshotInfo(
         manifest["sequence"], manifest["model_id"], manifest["rows"], manifest["offsets"]
     )
-    read = read_shard if manifest["format"] == _FORMAT else old_snapshot.read_old_shard
+    read = read_shard if manifest["format"] in _IN_PIECES else old_snapshot.read_old_shard
     return info, read(files, manifest, settings)
 
 

@@ -70,6 +70,19 @@ class WrittenFiles:
         self.checksums[name] = checksum
         return True
 
+    def reuse_name(self, name: str) -> bool:
+        """Link the file of this name of an older snapshot, whatever is in it; False if there is none."""
+        return any(
+            self.reuse(name, checksum)
+            for checksum, path in self._older.items()
+            if path.name == name
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove a file that was linked."""
+        (self.folder / name).unlink()
+        del self.checksums[name]
+
     def add(self, name: str, content: bytes | Array) -> str:
         """Add a file with these bytes, or a .npy of an array. Returns its checksum."""
         parts = [content] if isinstance(content, bytes) else list(_npy(content))

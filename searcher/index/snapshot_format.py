@@ -1,7 +1,7 @@
 """What is in a snapshot: a shard as files, and back.
 
-- `graph-N.faiss`: the links of a graph, in FAISS's format; `graph-N-vectors-*`: the vectors of its nodes;
-`graph-N-nodes-*`: the node of each row.
+- `graph-N.faiss` and files beside it: the links of a graph (`link_file`). `graph-N-vectors-*`: the
+vectors of its nodes; `graph-N-nodes-*`: the node of each row.
 - `delta-*`: the vectors that are in no graph yet.
 - `rows-*`, `names.json`: the segments of the rows. `frames-*`, `frame-counts-*`: their frame codes.
 `alive.npy`: which rows are not deleted, a bit for each.
@@ -25,18 +25,14 @@ from common.types import FRAME_CODE_SIZE, BoolArray, Float32Array, Int8Array
 from searcher.index.compression import compress
 from searcher.index.exact_vectors import ExactVectors
 from searcher.index.frame_code_table import FrameCodeTable
-from searcher.index.graph import (
-    PADDED_DIMENSION,
-    LowestLinks,
-    empty_storage,
-    read_links,
-    write_links,
-)
+from searcher.index.graph import PADDED_DIMENSION, LowestLinks
 from searcher.index.graph_dedup import GraphNodes
 from searcher.index.graph_part import GraphPart
 from searcher.index.graph_tuning import Tuning
+from searcher.index.link_file import Entry, read_graph, write_graph
 from searcher.index.row_table import COLUMNS, RowTable
 from searcher.index.shard import Shard
+from searcher.index.shared_vectors import SharedVectors
 from searcher.index.snapshot_files import ReadFiles, WrittenFiles, piece_name, pieces_of
 from searcher.index.state import State
 
@@ -47,8 +43,10 @@ _NAMES = 4096
 def write_state(files: WrittenFiles, state: State) -> dict[str, Any]:
     """Write the files of a state. Returns what the manifest tells of them. Raises OSError, and
     RuntimeError if the disk fails while FAISS writes."""
-    for number, part in enumerate(state.parts):
+    entries = [
         _PartWriter(files, f"graph-{number}", part, state.alive[part.first_row : part.stop]).write()
+        for number, part in enumerate(state.parts)
+    ]
     waiting = _living_delta(state)
     for start, stop in pieces_of(len(waiting)):
         files.add(piece_name("delta", start), waiting[start:stop])
@@ -64,8 +62,13 @@ def write_state(files: WrittenFiles, state: State) -> dict[str, Any]:
     videos, banks = state.rows.names(state.alive)
     files.add("names.json", f'{{"videos": {_listed(videos)}, "banks": {_listed(banks)}}}'.encode())
     graphs = [
-        {"rows": part.rows, "nodes": part.nodes.count, "tuning": asdict(part.tuning)}
-        for part in state.parts
+        {
+            "rows": part.rows,
+            "nodes": part.nodes.count,
+            "tuning": asdict(part.tuning),
+            "entry": entry,
+        }
+        for part, entry in zip(state.parts, entries, strict=True)
     ]
     return {"rows": state.total, "graphs": graphs, "frames": codes_per_piece}
 
@@ -105,12 +108,10 @@ class _PartWriter:
         self._part = part
         self._living = part.nodes.with_any(alive)
 
-    def write(self) -> None:
+    def write(self) -> Entry | None:
+        """Returns what `write_graph` returned."""
         part, known = self._part, self._part.checksums
-        links = f"{self._name}.faiss"
-        if not self._files.reuse(links, known.get("links")):
-            write_links(self._files.folder / links, part.graph)
-            known["links"] = self._files.note(links)
+        entry = write_graph(self._files, self._name, part.graph)
         for start, stop in pieces_of(part.nodes.count):
             name = piece_name(f"{self._name}-vectors", start)
             if not self._living[start:stop].all():
@@ -121,6 +122,7 @@ class _PartWriter:
             for start, stop in pieces_of(part.rows):
                 name = piece_name(f"{self._name}-nodes", start)
                 self._files.add(name, part.nodes.of_row[start:stop])
+        return entry
 
     @cached_property
     def _links(self) -> LowestLinks:
@@ -156,13 +158,13 @@ def _read_part(
     counts: Mapping[str, Any],
     settings: SearcherSettings,
 ) -> GraphPart:
-    links = f"{name}.faiss"
-    graph, nodes, rows = read_links(files.checked(links)), counts["nodes"], counts["rows"]
-    if graph.ntotal != nodes:
-        raise ValueError(f"{links}: expected {nodes} nodes, got {graph.ntotal}")
-    exact = None
+    nodes, rows = counts["nodes"], counts["rows"]
+    graph = read_graph(files, name, nodes, counts.get("entry"))
+    exact, shared = None, None
     if settings.quantization == "none":
-        files.fill(f"{name}-vectors", empty_storage(graph))
+        shared = SharedVectors(nodes)
+        files.fill(f"{name}-vectors", shared.fill(nodes))
+        shared.finish(graph)
     else:
         exact = ExactVectors(nodes)
         files.fill(f"{name}-vectors", exact.array)
@@ -170,8 +172,8 @@ def _read_part(
     of_row = np.arange(rows, dtype=np.int64)
     if nodes != rows:
         files.fill(f"{name}-nodes", of_row)
-    part = GraphPart(graph, GraphNodes(of_row), first_row, Tuning(**counts["tuning"]), exact=exact)
-    part.checksums["links"] = files.checksum(links)
+    tuning = Tuning(**counts["tuning"])
+    part = GraphPart(graph, GraphNodes(of_row), first_row, tuning, exact=exact, shared=shared)
     for start, stop in pieces_of(nodes):
         part.checksums[start, stop] = files.checksum(piece_name(f"{name}-vectors", start))
     return part.prepare()

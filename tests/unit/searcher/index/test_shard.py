@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -223,7 +223,7 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
 
     shard = Shard(SMALL)
     with monkeypatch.context() as patched:
-        patched.setattr("searcher.index.delta_merge.new_graph", fail)
+        patched.setattr("searcher.index.shared_vectors.new_graph", fail)
         shard.add(video(rng, "a", 9))
         shard.wait_for_build()
     assert shard.stats().graph == 0
@@ -234,19 +234,29 @@ def test_a_build_that_fails_leaves_the_shard_searchable_and_is_tried_again(
     assert shard.stats().graph == 10
 
 
-def test_however_large_the_graph_is_few_vectors_wait(rng: np.random.Generator) -> None:
-    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
+@pytest.mark.parametrize(
+    ("quantization", "expected"),
+    [
+        # A graph grows without a copy of its vectors.
+        ("none", [[100, 0], [140, 0], [140, 9], [150, 0], [160, 0]]),
+        # The small graph joins the large one when it has half of its rows.
+        ("float16", [[100, 0], [100, 40, 0], [100, 40, 9], [150, 0], [150, 10, 0]]),
+    ],
+)
+def test_however_large_the_graph_is_few_vectors_wait(
+    rng: np.random.Generator, quantization: Literal["none", "float16"], expected: list[list[int]]
+) -> None:
+    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5, quantization=quantization))
     sizes = []
     for name, segments in (("a", 100), ("b", 40), ("c", 9), ("d", 1), ("e", 10)):
         shard.add(video(rng, name, segments))
         shard.wait_for_build()
         sizes.append([*(part.rows for part in shard.export().parts), shard.waiting])
-    # The small graph joins the large one when it has half of its rows.
-    assert sizes == [[100, 0], [100, 40, 0], [100, 40, 9], [150, 0], [150, 10, 0]]
+    assert sizes == expected
 
 
 def test_graphs_are_joined_when_there_is_nothing_else_to_do(rng: np.random.Generator) -> None:
-    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5))
+    shard = Shard(SearcherSettings(delta_rows=10, delta_ratio=0.5, quantization="float16"))
     for name in "abc":
         shard.add(video(rng, name, 40))
         shard.wait_for_build()
@@ -318,7 +328,7 @@ def test_very_many_vectors_join_the_graph_step_by_step(
     assert shard.waiting == 100
     built.set()
     shard.wait_for_build()
-    assert sizes == [8, 24, 48, 96]
+    assert sizes == [8, 24, 40, 56, 72, 88, 100]
     query = points[99].vector
     assert shard.search(query[None], 1)[0][0].ref == points[99].ref
 

@@ -14,8 +14,9 @@ import pytest
 from common.errors import ModelMismatchError, StorageError
 from common.settings import SearcherSettings
 from searcher.index import snapshot
-from searcher.index.graph import empty_storage, read_links
+from searcher.index.graph import read_links
 from searcher.index.shard import Shard
+from searcher.index.shared_vectors import SharedVectors
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot, snapshots
 from searcher.index.snapshot_files import file_checksum
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
@@ -322,7 +323,9 @@ def test_a_snapshot_whose_graph_has_its_own_vectors_still_opens(
         archive.extractall(tmp_path, filter="data")
     (path,) = snapshots(tmp_path)
     graph = read_links(path / "graph.faiss")
-    empty_storage(graph)[:] = np.load(path / "vectors.npy")
+    vectors = SharedVectors(graph.ntotal)
+    vectors.fill(graph.ntotal)[:] = np.load(path / "vectors.npy")
+    vectors.finish(graph)
     (path / "vectors.npy").unlink()
     faiss.write_index(graph, str(path / "graph.faiss"))
     manifest = read_manifest(path)
