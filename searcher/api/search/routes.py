@@ -1,7 +1,8 @@
 """`POST /v1/search`: the nearest segments of vectors.
 
 This is the hot path. A search that is known to be short runs in the event loop, because a thread would
-cost as much again; longer ones wait for one of two threads. Each request has a time limit, and the caller
+cost as much again, together with those that arrived at the same time (`joint_searches`); longer ones wait
+for one of two threads. Each request has a time limit, and the caller
 may set a shorter one.
 """
 
@@ -19,7 +20,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.cancellation import Cancellation
 from common.errors import ModelMismatchError, UsageError
 from common.http.direct_routes import DirectRoute
 from common.http.error_schemas import ERRORS
@@ -37,6 +38,7 @@ from common.state.roles import Role
 from common.types import VECTOR_DIMENSION, Float32Array
 from searcher.api.banks import BANK, banks_of, check_banks
 from searcher.api.protocols import Catalogue, ServingIndex
+from searcher.api.search.joint_searches import JointSearches
 from searcher.api.search.query_vectors import MAX_VECTORS, read_vectors
 from searcher.api.search.schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
 from searcher.curation.scope_and_policy import filter_of
@@ -107,6 +109,7 @@ def add_search(
     load_shedder = LoadShedder(
         _AT_WORK, _WAITING, retry_seconds=1, status=429, measured=QueueMetrics(metrics, "search")
     )
+    joint_searches = JointSearches()
 
     async def search(request: Request) -> Response:
         """Search the nearest indexed segments of each query vector."""
@@ -132,11 +135,14 @@ def add_search(
             raise ModelMismatchError(
                 f"the vectors are of model {model_id}, the index of {answering.model_id}"
             )
-        work = partial(_search, answering, vectors, k, only, metrics)
+        most = _most_at_once(answering.index, k)
         # A search in few rows may take many times as long.
-        if only is EVERYTHING and _is_short(answering.index, len(vectors), k):
-            found = work(NEVER_CANCELLED)
+        if only is EVERYTHING and len(vectors) <= most:
+            with metrics.search_duration_seconds.time():
+                hits = await joint_searches.search(answering.index, vectors, k, most)
+            found = _body(answering, hits)
         else:
+            work = partial(_search, answering, vectors, k, only, metrics)
             async with _within(MAX_TIMEOUT_MS):
                 found = await load_shedder.answer(request, work)
         metrics.query_duration_seconds.observe(time.perf_counter() - started)
@@ -157,10 +163,12 @@ def add_search(
     app.direct["POST", path] = DirectRoute(route, search)
 
 
-def _is_short(index: LocalIndex, vectors: int, k: int) -> bool:
-    """Whether the event loop can do this search: another machine's answer is never waited for there."""
-    steps = max(k, index.candidates, _LEAST_STEPS) + index.waiting // _ROWS_A_STEP
-    return index.in_process and vectors * steps <= _INLINE_WORK
+def _most_at_once(index: LocalIndex, k: int) -> int:
+    """Vectors that the event loop can search at once; 0 for another machine, whose answer is never waited
+    for there."""
+    if not index.in_process:
+        return 0
+    return _INLINE_WORK // (max(k, index.candidates, _LEAST_STEPS) + index.waiting // _ROWS_A_STEP)
 
 
 def _search(
@@ -178,6 +186,10 @@ def _search(
         cancellation.check()
         found += answering.index.search_fields(some, k, only)
     metrics.search_duration_seconds.observe(time.perf_counter() - started)
+    return _body(answering, found)
+
+
+def _body(answering: ServingIndex, found: list[list[HitFields]]) -> bytes:
     return orjson.dumps(
         {"model_id": answering.model_id, "generation": answering.generation, "items": found}
     )
