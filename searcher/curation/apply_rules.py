@@ -19,6 +19,7 @@ from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.scoring.policy import Policies, strongest
 from searcher.review.match_detail import QueryIdentity, match_detail, negatives_to_json
+from searcher.storage.uploads import shown_uri
 
 # The exceptions of these references, by video id; pairs only with the query of this fingerprint.
 ExceptionsOf: TypeAlias = Callable[[Collection[str], str], Mapping[str, list[StoredException]]]
@@ -87,6 +88,8 @@ class CurationRules:
         """
         answer = report_to_json(report, uri_of)
         answer["query"]["fingerprint"] = query.fingerprint
+        if query.video_id is not None:
+            answer["query"]["uri"] = shown_uri(query.video_id, report.uri)
         negatives = self._take_negatives(answer, query, visible)
         by_reference: dict[str, list[dict[str, Any]]] = {}
         for item in answer["matches"]:

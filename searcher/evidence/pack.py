@@ -19,6 +19,8 @@ from searcher.evidence.words import in_words
 from searcher.local_index import LocalIndex
 from searcher.review.match_view import matches_to_json
 from searcher.review.titles import titles_of
+from searcher.storage.uploads import shown_uri
+from searcher.storage.video_store import VideoStore
 
 # Pairs in one pack: those of the best ranges.
 MAX_PAIRS = 24
@@ -48,8 +50,8 @@ def evidence_pack(
             "calibration": str(match_json["ranges"][0]["evidence"].get("calibration", "unknown")),
         },
         "files": [
-            _query_file(match_json["query"], cancellation),
-            _hashed("reference", match_json["ref_uri"], cancellation),
+            _query_file(match_json["query"], index.videos, cancellation),
+            _hashed("reference", match_json["ref_video_id"], index.videos, cancellation),
         ],
         "pairs": _pairs(match_json, index),
         "exceptions": exceptions,
@@ -94,21 +96,27 @@ def _picture(index: LocalIndex, side: str, video_id: str | None, seconds: float)
     }
 
 
-def _query_file(query: Mapping[str, Any], cancellation: Cancellation) -> dict[str, Any]:
+def _query_file(
+    query: Mapping[str, Any], videos: VideoStore, cancellation: Cancellation
+) -> dict[str, Any]:
     if query["kind"] == "upload":
         sha256 = str(query["fingerprint"]).removeprefix(_UPLOAD)
         return _file("query", query["uri"], sha256, None, "uploads are not kept")
     if query["kind"] == "uri":
         return _file("query", query["uri"], None, None, _ADDRESS)
-    return _hashed("query", query["uri"], cancellation)
+    return _hashed("query", query["video_id"], videos, cancellation)
 
 
-def _hashed(side: str, uri: str, cancellation: Cancellation) -> dict[str, Any]:
-    """The hash of a file on this machine, or why there is none."""
-    if is_remote(uri):
+def _hashed(
+    side: str, video_id: str, videos: VideoStore, cancellation: Cancellation
+) -> dict[str, Any]:
+    """The hash of the file of a video, if it is on this machine, or why there is none."""
+    path = videos.uri_of(video_id)
+    uri = shown_uri(video_id, path)
+    if is_remote(path):
         return _file(side, uri, None, None, _ADDRESS)
     try:
-        descriptor = os.open(uri, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return _file(side, uri, None, None, "the file is not on this machine any more")
     try:

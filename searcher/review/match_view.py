@@ -14,6 +14,7 @@ from common.state.verdicts import MAX_VERDICTS
 from searcher.curation.actions import action_on, acts_of
 from searcher.review.match_detail import negatives_to_json, rule_stored
 from searcher.review.titles import TitleOf
+from searcher.storage.uploads import shown_uri
 
 # What only the JSON of a single match has, and what none has as it is stored.
 _LARGE = frozenset({"best_non_match"})
@@ -39,7 +40,7 @@ def matches_to_json(
     for match in matches:
         ours = exceptions.get(match.detail["ref_video_id"], [])
         value = _match(match, ours, verdicts.get(match.id), visible, whole=whole)
-        _add_titles(value, title_of)
+        _add_names(value, title_of)
         disagreement = ["reviewers"] if match.id in disputed else []
         if contradicts(match.decision, match.verdict):
             disagreement.append("decision")
@@ -51,13 +52,18 @@ def matches_to_json(
     return values
 
 
-def _add_titles(value: dict[str, Any], title_of: TitleOf) -> None:
+def _add_names(value: dict[str, Any], title_of: TitleOf) -> None:
     bank, query, non_match = value["bank"], value["query"], value.get("best_non_match")
+    value["ref_uri"] = shown_uri(value["ref_video_id"], value["ref_uri"])
     value["ref_title"] = title_of(value["ref_video_id"], bank)
     if query["video_id"] is not None:
-        value["query"] = {**query, "title": title_of(query["video_id"], query["bank"])}
+        title = title_of(query["video_id"], query["bank"])
+        uri = shown_uri(query["video_id"], query["uri"])
+        value["query"] = {**query, "uri": uri, "title": title}
     if non_match is not None:
-        value["best_non_match"] = {**non_match, "title": title_of(non_match["video_id"], bank)}
+        title = title_of(non_match["video_id"], bank)
+        uri = shown_uri(non_match["video_id"], non_match["uri"])
+        value["best_non_match"] = {**non_match, "uri": uri, "title": title}
 
 
 def _match(

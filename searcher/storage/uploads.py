@@ -14,10 +14,12 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from common.atomic_write import sync
 from common.errors import StorageError, UploadsFullError
+from common.ids import id_in_path
+from common.uris import public_uri
 
 _FOLDER = "uploads"
 _UNFINISHED = ".new"
@@ -132,8 +134,21 @@ class UploadedVideos:
         return list(self._of(video_id).glob("*"))
 
     def _of(self, video_id: str) -> Path:
-        name = hashlib.sha256(video_id.encode(errors="surrogatepass")).hexdigest()[:40]
-        return self._folder / name
+        return self._folder / _name_of(video_id)
 
     def _failed(self, error: OSError) -> StorageError:
         return StorageError(f"{self._folder}: {error.strerror}; free some disk space")
+
+
+def shown_uri(video_id: str, uri: str) -> str:
+    """The URI of a video as callers see it: without secrets, and for an uploaded file, whose path is
+    nobody's business, its address in the API, relative to the service."""
+    folder = PurePath(uri).parent
+    if folder.name == _name_of(video_id) and folder.parent.name == _FOLDER:
+        return f"/v1/videos/{id_in_path(video_id)}/content"
+    return public_uri(uri)
+
+
+def _name_of(video_id: str) -> str:
+    """The name of the folder of a video."""
+    return hashlib.sha256(video_id.encode(errors="surrogatepass")).hexdigest()[:40]

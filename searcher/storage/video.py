@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from common.types import DEFAULT_BANK
-from common.uris import public_uri
+from searcher.storage.uploads import shown_uri
 
 VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
 
@@ -17,8 +17,8 @@ VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
 class Video:
     """One row. `version` is the newest whole one, 0 before the first; segments count that version.
 
-    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; it is
-    shown without. `root` is the path given to `index` under which it was found; `fingerprint` tells
+    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; see
+    `shown_uri`. `root` is the path given to `index` under which it was found; `fingerprint` tells
     whether the source has changed. For a failed video the error fields say why.
     """
 
@@ -47,7 +47,7 @@ class Video:
         """The public form, as the API and the command line print it."""
         hidden = {"root", "fingerprint", "error_code", "error_message"}
         shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-        shown["uri"] = public_uri(self.uri)
+        shown["uri"] = shown_uri(self.video_id, self.uri)
         shown["indexed_at"] = self.indexed_at or None
         if self.error_code:
             shown["error"] = {"code": self.error_code, "message": self.error_message}

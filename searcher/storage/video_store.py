@@ -53,7 +53,7 @@ class VideoStore:
         return _to_video(rows[0]) if rows else None
 
     def uri_of(self, video_id: str) -> str:
-        """Where a video was read from, as it may be shown; empty when it is unknown."""
+        """Where a video was read from, without secrets; empty when it is unknown."""
         video = self.get(video_id)
         return "" if video is None else public_uri(video.uri)
 

@@ -17,7 +17,10 @@ class VideoItem(Schema):
     """A video of the catalogue; its segments are those of its newest complete version."""
 
     video_id: str
-    uri: str
+    uri: str = Field(
+        description="Where it was read from, without secrets; of an uploaded video its address here, "
+        "`/v1/videos/{video_id}/content`."
+    )
     bank: str
     title: str
     version: int

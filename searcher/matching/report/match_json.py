@@ -11,6 +11,7 @@ from common.uris import public_uri
 from searcher.matching.localisation.range_confidence import CERTAIN
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Decision
+from searcher.storage.uploads import shown_uri
 
 # Version of the JSON of a report. 1, without this field: `matches` also had candidates that are no match.
 SCHEMA_VERSION = 2
@@ -22,7 +23,7 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
     def item(match: Match, decision: Decision) -> dict[str, Any]:
         return {
             "video_id": match.video_id,
-            "uri": uri_of(match.video_id),
+            "uri": shown_uri(match.video_id, uri_of(match.video_id)),
             "bank": match.bank,
             "score": round(match.score, 4),
             "probability": round(match.probability, 4),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from common.state.matches import FoundMatch
 from common.state.roles import Role
+from common.state.webhooks import NewWebhook
 from tests.support.keys import key_of
 from tests.support.queries import error_of, message_of
 from tests.unit.searcher.api.test_key_access import Keyed, keyed
@@ -309,6 +312,42 @@ def test_a_deleted_video_is_the_best_non_match_no_more(
     review.match()
     assert review.ask("GET", path).json()["best_non_match"] is None
     assert review.keyed.state.matches.mentions_of(deleted[0]) == 0
+
+
+def test_no_answer_names_the_path_of_an_upload(review: Reviewing) -> None:
+    index, state = review.keyed.api.index, review.keyed.state
+    before = review.ask("GET", f"/v1/matches/{review.match_id(A)}").json()
+    folder = str(index.uploads.path(A, "f" * 64, "x").parent.parent)
+
+    def show(video_id: str) -> str:
+        path = str(index.uploads.path(video_id, "f" * 64, "film.mp4"))
+        index.videos.move(video_id, path, "", "")
+        return path
+
+    # A match that an earlier version stored.
+    old = state.matches.get(before["id"], None)
+    assert old is not None
+    named = {**old.detail, "ref_uri": show(A)}
+    other = old.detail["best_non_match"]
+    named["best_non_match"] = {**other, "uri": show(other["video_id"])}
+    state.matches.record([FoundMatch("sha256:old", A, "default", None, "copy", 0.9, named)])
+    webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
+    answer = review.match(json={"video_id": A})
+    assert answer["query"]["uri"] == "/v1/videos/a.mp4/content"
+    found = review.match()
+    assert next(one for one in found["matches"] if one["video_id"] == A)["uri"] == (
+        "/v1/videos/a.mp4/content"
+    )
+    texts = [json.dumps([answer, found]), review.ask("GET", f"/v1/videos/{A}").text]
+    listed = review.ask("GET", "/v1/matches")
+    texts += [listed.text, review.ask("GET", "/v1/matches", headers={"Accept": "text/csv"}).text]
+    for one in listed.json()["items"]:
+        path = f"/v1/matches/{one['id']}"
+        texts += [review.ask("GET", path).text, review.ask("GET", f"{path}/evidence").text]
+    texts += [row.body for row in state.deliveries.page(webhook.id, None, None, 99)[0]]
+    assert len(texts) > 9
+    assert all("/v1/videos/a.mp4/content" in text for text in texts[:2])
+    assert [text for text in texts if folder in text or "f" * 64 in text] == []
 
 
 @pytest.mark.parametrize("since", ["yesterday", "9" * 30, "2026-13-01"])
