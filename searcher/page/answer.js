@@ -2,7 +2,7 @@
 
 import { video } from "./api.js";
 import { caseView } from "./case.js";
-import { announce, el } from "./dom.js";
+import { announce, el, keepShown } from "./dom.js";
 import { miniBar } from "./timeline.js";
 import { verdictPanel } from "./verdict.js";
 import { DECISIONS, changes, inline, nameOf, percent, sentence, share, why } from "./words.js";
@@ -86,6 +86,7 @@ export async function answerView(answer, query, total) {
     const bank = shown[index][0].bank;
     open = caseView({ ...whole, nonMatch: answer.candidates.find((one) => one.bank === bank) ?? null }, shown[index], best);
     tabs.forEach((tab, number) => tab.firstChild.setAttribute("aria-current", String(number === index)));
+    keepShown(tabs[index]);
     place.replaceChildren(
       el("header", { class: "case-head" },
         el("h3", {}, `Compared with ${inline(name(shown[index][0]))}`),

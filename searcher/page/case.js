@@ -1,7 +1,7 @@
 // One query against one reference: players, time lines, and the pairs that decided.
 
 import { video } from "./api.js";
-import { announce, el } from "./dom.js";
+import { announce, el, keepShown } from "./dom.js";
 import { framePairs, nonMatchPairs } from "./frames.js";
 import { catalogueMedia, fileMedia } from "./media.js";
 import { Players } from "./players.js";
@@ -85,6 +85,8 @@ export function caseView(query, matches, told = null) {
 
     function select(chosen) {
       index = chosen;
+      chips.forEach((chip, number) => chip.firstChild.setAttribute("aria-current", String(number === index)));
+      if (chips.length) keepShown(chips[index]);
       lines.select(index);
       players.select(matches[index]);
       const match = matches[index];
@@ -159,14 +161,12 @@ export function caseView(query, matches, told = null) {
           places.query.node.append(el("p", { class: "notice bad", role: "alert" }, "This is not the file that was matched."));
         }
       }));
-    const rangeList = matches.length < 2 ? null : el(
-      "ol", { class: "ranges", "aria-label": "Matched ranges" },
-      matches.map((one, number) => el("li", {}, el(
-        "button", { type: "button", class: "chip", onclick: () => select(number) },
-        `${range(one.query_start_seconds, one.query_end_seconds)} ↔ ${range(one.ref_start_seconds, one.ref_end_seconds)}`,
-        el("span", { class: "muted" }, ` ${percent(one.probability)}`),
-      ))),
-    );
+    const chips = matches.length < 2 ? [] : matches.map((one, number) => el("li", {}, el(
+      "button", { type: "button", class: "chip", onclick: () => select(number) },
+      `${range(one.query_start_seconds, one.query_end_seconds)} ↔ ${range(one.ref_start_seconds, one.ref_end_seconds)}`,
+      el("span", { class: "muted" }, ` ${percent(one.probability)}`),
+    )));
+    const rangeList = chips.length ? el("ol", { class: "ranges", "aria-label": "Matched ranges" }, chips) : null;
     node.replaceChildren(...[
       summary, stage, wipe, controls, scrubber, lines.node, rangeList, pairsPlace,
     ].filter(Boolean));

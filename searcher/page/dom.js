@@ -52,3 +52,12 @@ export function save(blob, name) {
   // The browser has begun to read it when the click returns.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
+
+/** Scroll a list, and not the page, so that one of its items is in sight. */
+export function keepShown(item) {
+  const list = item.parentElement;
+  if (!list) return;
+  const [place, box] = [item.getBoundingClientRect(), list.getBoundingClientRect()];
+  if (place.top < box.top) list.scrollTop -= box.top - place.top;
+  else if (place.bottom > box.bottom) list.scrollTop += place.bottom - box.bottom;
+}

@@ -5,7 +5,7 @@ import { caseView } from "./case.js";
 import { announce, el, errorBox, save } from "./dom.js";
 import { queue } from "./queue.js";
 import { verdictPanel } from "./verdict.js";
-import { DECISIONS, changes, decisionOf, percent, queryName, refName, sentence } from "./words.js";
+import { DECISIONS, changes, decisionOf, number, percent, queryName, refName, sentence } from "./words.js";
 
 const MOST_OTHERS = 20;
 
@@ -72,6 +72,7 @@ export function storedCaseView(_, [id]) {
     const rest = page.items.filter((one) => one.id !== match.id);
     if (!rest.length) return;
     place.replaceChildren(el("div", { class: "card" }, el("h3", {}, "Other matches of the same query"),
+      page.next_cursor === null ? null : el("p", { class: "hint" }, `The newest ${rest.length} of ${number(page.total - 1)}.`),
       el("ul", { class: "others" }, rest.map((one) => el("li", {},
         el("a", { href: `#/case/${one.id}` }, el("bdi", {}, refName(one))), ` – ${decisionOf(one)}, ${percent(one.probability)}`)))));
   }

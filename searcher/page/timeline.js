@@ -10,6 +10,7 @@ const HEIGHT = TOP + BAR + GAP + BAR + 30;
 const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 const TICK_PIXELS = 64;
 const LEAST_PIXELS = 2;
+const MOST_SPOKEN = 5;
 
 /**
  * The two time lines. query, ref: `{label, seconds}`. ranges: matches with their four times and `decision`.
@@ -27,10 +28,7 @@ export function timeline({ query, ref, ranges, onSeek, onSelect }) {
     const lower = TOP + BAR + GAP;
     const picture = svg("svg", {
       width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img",
-      "aria-label": ranges
-        .map((one) => `${range(one.query_start_seconds, one.query_end_seconds)} of ${query.label} matches ` +
-          `${range(one.ref_start_seconds, one.ref_end_seconds)} of ${ref.label}, ${percent(one.probability)}`)
-        .join("; "),
+      "aria-label": spoken(query, ref, ranges),
     });
     for (const [line, y, above] of [[query, TOP, true], [ref, lower, false]]) {
       picture.append(svg("rect", { class: "track", x: 0, y, width, height: BAR, rx: 4 }));
@@ -98,6 +96,15 @@ export function timeline({ query, ref, ranges, onSeek, onSelect }) {
       if (marks) place();
     },
   };
+}
+
+/** The ranges in words; only the best ones of many. */
+function spoken(query, ref, ranges) {
+  const said = ranges.slice(0, MOST_SPOKEN).map((one) =>
+    `${range(one.query_start_seconds, one.query_end_seconds)} of ${query.label} matches ` +
+    `${range(one.ref_start_seconds, one.ref_end_seconds)} of ${ref.label}, ${percent(one.probability)}`);
+  const more = ranges.length - said.length;
+  return [...said, ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
 }
 
 function ticks(picture, seconds, width, textY, barY, at) {

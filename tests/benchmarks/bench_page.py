@@ -3,7 +3,7 @@
 A drawn video of 30 s, mirrored, is a copy of one of six drawn videos. First the stages of the answer
 are measured in this process, on the code path of the service: decode (and pack), embed, search (of the
 index), match (alignment and decision) and transform (pictures are compared). Then a service runs, and a
-headless Chromium shows its page: upload, answer (all stages, the queue of jobs and the page's polling)
+headless Chromium shows its page: upload, answer (all stages, the queue of jobs and how the page waits)
 and render. Medians of `--runs`; the first run, which loads models and starts children, is `first`. Also
 printed: bytes of all files of the page as they are sent, and milliseconds to the first contentful paint.
 
