@@ -5,7 +5,8 @@ are measured in this process, on the code path of the service: decode (and pack)
 index), match (alignment and decision) and transform (pictures are compared). Then a service runs, and a
 headless Chromium shows its page: upload, answer (all stages, the queue of jobs and how the page waits)
 and render. Medians of `--runs`; the first run, which loads models and starts children, is `first`. Also
-printed: bytes of all files of the page as they are sent, and milliseconds to the first contentful paint.
+printed: seconds from the end of the job in the service to the answer on the page (a part of `answer`),
+bytes of all files of the page as they are sent, and milliseconds to the first contentful paint.
 
 Needs the extra `test`, and `apt-get install chromium chromium-driver`.
 """
@@ -13,6 +14,7 @@ Needs the extra `test`, and `apt-get install chromium chromium-driver`.
 from __future__ import annotations
 
 import json
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +141,7 @@ def _in_browser(
         "serve", ("serve", "--data", settings.data_dir), log, environment, preloaded=True
     )
     timed: list[dict[str, float]] = []
+    noticed: list[float] = []
     try:
         url = service.start().ready().url
         with opened_browser() as browser:
@@ -149,10 +153,11 @@ def _in_browser(
                 wait_for(browser, ".drop .hint", "videos")
                 browser.find_element("id", "file").send_keys(str(path))
                 wait_for(browser, ".verdict", "Copy")
-                marks = browser.execute_script(
-                    "return Object.fromEntries(performance.getEntriesByType('mark')"
-                    ".map((one) => [one.name, one.startTime]))"
+                began, marks = browser.execute_script(
+                    "return [performance.timeOrigin, Object.fromEntries("
+                    "performance.getEntriesByType('mark').map((one) => [one.name, one.startTime]))]"
                 )
+                noticed.append((began + marks["answered"] - _job_ended(settings)) / 1000)
                 timed.append(
                     {
                         stage: (marks[end] - marks[start]) / 1000
@@ -165,11 +170,19 @@ def _in_browser(
         service.stop()
     return {
         "seconds": _summary(timed),
+        "seconds_after_the_job": round(statistics.median(noticed[1:]), 3),
         "weight_bytes": weight,
         "files": files,
         "first_contentful_paint_ms": None if paint is None else round(paint, 1),
         "console_errors": len(errors),
     }
+
+
+def _job_ended(settings: Settings) -> float:
+    """When the newest job ended: milliseconds since 1970."""
+    with closing(sqlite3.connect(settings.data_dir / "state.sqlite")) as database:
+        query = "SELECT finished_at FROM jobs ORDER BY number DESC LIMIT 1"
+        return float(database.execute(query).fetchone()[0])
 
 
 def _summary(timed: list[dict[str, float]]) -> dict[str, Any]:

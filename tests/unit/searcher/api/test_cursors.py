@@ -48,7 +48,7 @@ class TableRows(Rows):
         self._numbers = itertools.count(10_000)
 
     def add(self, count: int) -> None:
-        table: Table = self._column.table  # type: ignore[assignment]
+        table: Table = self._column.table
         with self._database.change() as connection:
             first = dict(connection.execute(select(table).limit(1)).one()._mapping)
             if self._column.autoincrement is True:
