@@ -35,7 +35,7 @@ function parameters() {
 export function queueView() {
   const kept = queue.filters;
   const controls = {
-    verdict: select("verdict", [["none", "without a verdict"], ["", "any verdict"],
+    verdict: select("verdict", [["none", "no verdict"], ["", "any verdict"],
       ...Object.entries(VERDICTS).filter(([key]) => key !== "none").map(([key, text]) => [key, text.toLowerCase()])], kept.verdict),
     decision: select("decision", [["", "any decision"], ["copy", "copy"], ["review", "perhaps a copy"], ["no_match", "excepted"]], kept.decision),
     bank: el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "any bank" }),
