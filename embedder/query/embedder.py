@@ -31,7 +31,7 @@ from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
 from embedder.visual.regions import FOUND
-from embedder.visual.views import apply_view
+from embedder.visual.views import apply_view, brighten_dark
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
@@ -179,6 +179,7 @@ class QueryEmbedder:
         before_seconds = -1.0
         for segment, (sampled, action) in one_ahead(partial(self._open, actions), segments):
             cancellation.check()
+            sampled = _with_dark_frames(sampled)
             chosen = query_pass.chosen(sampled.pts_seconds, length_seconds, before_seconds)
             before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
             views: list[ViewFeatures] = []
@@ -232,6 +233,17 @@ class QueryEmbedder:
             ViewFeatures(name, described, frames.informative, frames.pts_seconds)
             for (name, frames), described in zip(views, rows, strict=True)
         ]
+
+
+def _with_dark_frames(sampled: SampledFrames) -> SampledFrames:
+    """The same, but frames that are only too dark to be informative are brightened."""
+    dark = np.flatnonzero(~sampled.informative)
+    brighter = brighten_dark(sampled.frames[dark]) if len(dark) else None
+    if brighter is None:
+        return sampled
+    frames, usable = sampled.frames.copy(), sampled.informative.copy()
+    frames[dark], usable[dark] = brighter, informative(brighter)
+    return SampledFrames(frames, usable, sampled.pts_seconds)
 
 
 def _joined(name: str, parts: list[ViewFeatures]) -> ViewFeatures:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from common.brightness import brightened
 from common.types import UInt8Array
 from embedder.visual.regions import CUT_NAMES, FOUND, cut
 
@@ -23,7 +24,8 @@ _WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
     "rotate_270": lambda frames: _rotated(frames, cv2.ROTATE_90_CLOCKWISE),
     "negative": lambda frames: 255 - frames,
 }
-WHOLE_NAMES = tuple(_WHOLE)
+BRIGHTENED = "brightened"
+WHOLE_NAMES = (*_WHOLE, BRIGHTENED)
 REGION_NAMES = (*CUT_NAMES, *FOUND)
 VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
 
@@ -38,14 +40,26 @@ def _rotated(frames: UInt8Array, code: int) -> UInt8Array:
     return turned
 
 
+def brighten_dark(frames: UInt8Array) -> UInt8Array | None:
+    """uint8 (B, H, W, 3) with the dark ones brightened; None if none is dark."""
+    brighter = [brightened(frame) for frame in frames]
+    if all(frame is None for frame in brighter):
+        return None
+    return np.stack(
+        [frame if new is None else new for frame, new in zip(frames, brighter, strict=True)]
+    )
+
+
 def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:
     """Pictures through a view: uint8 (B, h, w, 3), of another size perhaps. Rotations are
     counter-clockwise.
 
-    frames: uint8 (B, H, W, 3). None if the pictures have no such region. Raises ValueError for a name
-    that is none of VIEW_NAMES."""
+    frames: uint8 (B, H, W, 3). None if the pictures have no such region, or are not dark. Raises
+    ValueError for a name that is none of VIEW_NAMES."""
     if view in _WHOLE:
         result: UInt8Array | None = _WHOLE[view](frames)
+    elif view == BRIGHTENED:
+        result = brighten_dark(frames)
     elif view in CUT_NAMES:
         result = cut(frames, view)
     elif view in FOUND:

@@ -10,7 +10,7 @@ from common.settings import DeviceSettings, SscdSettings
 from common.types import Float32Array, UInt8Array
 from embedder.normalise import unit
 from embedder.visual.sscd.weights import is_torchscript, weights_path
-from embedder.visual.views import IDENTITY, REGION_NAMES
+from embedder.visual.views import BRIGHTENED, IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
 # Pictures are squashed to a square, which loses nothing at the sides; 288 finds small insets that 224
@@ -43,7 +43,7 @@ class SscdBackend:
     views = (IDENTITY,)
     # The network is nearly blind to mirroring and to rotations by 90 and 180 degrees: the whole picture
     # finds them at a similarity of 0.75 and more. `middle` found no copy that another view does not find.
-    closer_views = ("negative", *(name for name in REGION_NAMES if name != "middle"))
+    closer_views = ("negative", BRIGHTENED, *(name for name in REGION_NAMES if name != "middle"))
 
     def __init__(
         self,
