@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
+from common.brightness import brightened
 from common.errors import VideoError
 from common.sandbox.limits import Check
 from common.types import UInt8Array
@@ -19,8 +20,8 @@ _MOST_KEYPOINTS = 64
 
 
 class RememberedPictures:
-    """The pictures of one video. Those that several matches need are read together and kept, of the
-    others only those of the last match."""
+    """The pictures of one video, dark ones brightened. Those that several matches need are read together
+    and kept, of the others only those of the last match."""
 
     def __init__(self, pictures: Pictures, side: int, together: Iterable[float]) -> None:
         """side: see `Pictures.at`. together: the moments of several matches, seconds."""
@@ -55,7 +56,8 @@ class RememberedPictures:
         if missing:
             pictures = self._pictures.at(missing, self._side, check)
             for seconds, picture in zip(missing, pictures, strict=True):
-                self._known[seconds] = picture
+                brighter = brightened(picture)
+                self._known[seconds] = picture if brighter is None else brighter
 
 
 class RememberedKeypoints:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from common.errors import VideoError
@@ -155,6 +156,19 @@ def test_a_doubtful_candidate_whose_pictures_fit_becomes_a_copy() -> None:
     found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), film, str, POLICIES)
     assert found.decision == "copy"
     assert found.matches[0].transform is not None
+
+
+def test_a_copy_with_hardly_any_light_is_recognised_by_its_pictures(
+    rng: np.random.Generator,
+) -> None:
+    faint = (drawn(1) * 0.5 + 45).astype(np.uint8)
+    noisy = faint * 0.16 + rng.normal(0, 1.5, faint.shape)
+    film, night = Still(faint), Still(np.clip(noisy, 0, 255).astype(np.uint8))
+    weak = match("film", probability=0.05)
+    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), night, str, POLICIES)
+    verification = found.matches[0].evidence["verification"]
+    assert verification["outcome"] == "confirmed"
+    assert verification["agreement"] > 0.8
 
 
 def test_a_doubtful_copy_whose_pictures_differ_goes_to_review() -> None:
