@@ -26,12 +26,14 @@ from searcher.transform.pictures import (
     Times,
     times_of,
 )
-from searcher.transform.verification import is_doubtful, verified
+from searcher.transform.verification import IMPROBABLE, is_doubtful, verified
 
 Comparer: TypeAlias = Callable[[Sequence[Moment], KeypointsOf], PictureComparison]
 
 MOST_COMPARED = 8
 """Matches of one query whose pictures are compared: the best ones."""
+MOST_IMPROBABLE = 3
+"""How many of them may be improbable; see `IMPROBABLE`."""
 _SETTING = "STORYHASH_MATCHING__TRANSFORM_SECONDS"
 
 
@@ -88,13 +90,8 @@ class TransformFinder:
             if self._clock() > end:
                 raise _TimeOverError
 
-        judged = report.judged
-        worth = [
-            number
-            for number, (run, decision) in enumerate(judged)
-            if decision != "no_match" or is_doubtful(run)
-        ]
-        runs = [run for run, _ in judged]
+        worth = _worth_comparing(report)
+        runs = [run for run, _ in report.judged]
         best = [runs[number] for number in worth[:MOST_COMPARED]]
         chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
         memory = _Memory.of(chosen, query, self._source, uri_of) if self._seconds else None
@@ -124,19 +121,38 @@ class TransformFinder:
         reference = memory.references.get(match.video_id)
         if reference is None:
             return None, "the reference's file is not on this machine"
+        times = times_of(match)
+        # An improbable match seldom shares a point with the first guesses; others cannot change that.
+        first_guesses = [replace(one, reference_seconds=one.reference_seconds[:1]) for one in times]
+        comparison: PictureComparison | None = None
         try:
-            check()
-            moments = _moments(times_of(match), memory.query, reference, check)
-            check()
+            for some in (first_guesses, times) if match.probability < IMPROBABLE else (times,):
+                check()
+                moments = _moments(some, memory.query, reference, check)
+                check()
+                if not moments:
+                    return None, "no moment of it is known at which both can be compared"
+                comparison = self._comparer(moments, memory.keypoints)
+                if not comparison.fitting:
+                    break
         except _TimeOverError:
             return None, f"there was not enough time ({_SETTING})"
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
-        if not moments:
-            return None, "no moment of it is known at which both can be compared"
-        comparison = self._comparer(moments, memory.keypoints)
         memory.forget(match)
-        return comparison, "" if comparison.transform else "no transform of the picture is certain"
+        told = comparison is not None and comparison.transform is not None
+        return comparison, "" if told else "no transform of the picture is certain"
+
+
+def _worth_comparing(report: MatchReport) -> list[int]:
+    """The numbers of the matches that are no `no_match`, or doubtful; of improbable ones only the best."""
+    numbers, improbable = [], 0
+    for number, (run, decision) in enumerate(report.judged):
+        if decision != "no_match" or is_doubtful(run):
+            improbable += run.probability < IMPROBABLE
+            if improbable <= MOST_IMPROBABLE:
+                numbers.append(number)
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from searcher.transform.estimate import PictureComparison
 
 Outcome: TypeAlias = Literal["confirmed", "partly_confirmed", "not_confirmed"]
 
-LEAST_PROBABILITY, SURE_PROBABILITY = 0.01, 0.99
+LEAST_PROBABILITY, SURE_PROBABILITY = 2e-4, 0.99
 """A match with a probability from the first to below the second is doubtful. The pictures of less
 probable ones are not compared, and those of more probable ones change nothing."""
+IMPROBABLE = 0.01
+"""Below it, most doubtful matches are non-matches."""
 # Log likelihood ratios of a copy against a non-match, from the 210 doubtful matches of edited videos
 # (`sscd-motion`, three videos per edit). A map was certain for 62 of 91 copies and for none of 119
 # non-matches, counted as half a one. Of the others, _LEAST_FITTING points or more fitted for 12 copies
@@ -39,6 +41,11 @@ _LEAST_FITTING = 12
 _STATIC_AGREEMENT = 0.99
 
 
+# A map that many points fit, and in which nearly all of both pictures agrees: TODO
+_AGREEING_LOG_RATIO = 7.5
+_AGREEING_POINTS, _AGREEING_SHARE = 24, 0.8
+
+
 def is_doubtful(match: Match) -> bool:
     """Whether the pictures of a match decide."""
     return LEAST_PROBABILITY <= match.probability < SURE_PROBABILITY
@@ -46,7 +53,8 @@ def is_doubtful(match: Match) -> bool:
 
 def verified(match: Match, comparison: PictureComparison) -> Match:
     """The match with the probability that it has after its pictures were compared."""
-    outcome = _outcome(comparison, static=match.evidence.get("limited_by") is not None)
+    static = match.evidence.get("limited_by") is not None
+    outcome = _outcome(comparison, static=static)
     evidence: Mapping[str, Any] = {
         **match.evidence,
         "verification": {
@@ -62,9 +70,18 @@ def verified(match: Match, comparison: PictureComparison) -> Match:
         # The pictures of boilerplate are the same: they do not make it less frequent.
         weight = boilerplate_weight(int(match.evidence.get("document_frequency", 1)))
         own = min(probability / weight, SURE_PROBABILITY)
-        logit = math.log(own / (1.0 - own)) + _LOG_RATIO[outcome]
+        logit = math.log(own / (1.0 - own)) + _log_ratio(outcome, comparison, static=static)
         probability = weight * probability_of(logit)
     return replace(match, probability=probability, evidence=evidence)
+
+
+def _log_ratio(outcome: Outcome, comparison: PictureComparison, *, static: bool) -> float:
+    agrees = (
+        comparison.fitting >= _AGREEING_POINTS and comparison.agreement >= _AGREEING_SHARE
+    )
+    if outcome == "confirmed" and agrees and not static:
+        return _AGREEING_LOG_RATIO
+    return _LOG_RATIO[outcome]
 
 
 def _outcome(comparison: PictureComparison, *, static: bool) -> Outcome:

@@ -11,7 +11,7 @@ from common.errors import VideoError
 from common.types import Match, UInt8Array
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies, Policy
-from searcher.transform.finder import MOST_COMPARED, TransformFinder
+from searcher.transform.finder import MOST_COMPARED, MOST_IMPROBABLE, TransformFinder
 from searcher.transform.keypoints import Keypoints
 from searcher.transform.pictures import Pictures, times_of
 from tests.unit.searcher.transform.drawing import drawn
@@ -84,7 +84,7 @@ def test_a_copy_gets_the_transform_of_its_pictures() -> None:
 
 def test_nothing_is_read_without_a_match() -> None:
     query, film = Still(drawn(1)), Still(drawn(1))
-    given = report(match("film", probability=0.009))
+    given = report(match("film", probability=0.0001))
     assert TransformFinder(Files(film=film), 60.0).add_to(given, query, str, POLICIES) == given
     assert not query.asked
     assert not film.asked
@@ -129,6 +129,28 @@ def test_only_the_best_matches_are_compared() -> None:
     found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES).matches
     compared = ["mirrored" in (one.transform or {}) for one in found]
     assert compared == [True] * MOST_COMPARED + [False]
+
+
+def test_an_improbable_match_whose_pictures_agree_goes_to_review_at_least() -> None:
+    film = Still(drawn(1))
+    found = TransformFinder(Files(film=film), 60.0).add_to(
+        report(match("film", probability=0.0006)), film, str, POLICIES
+    )
+    assert found.decision == "review"
+    assert found.matches[0].evidence["verification"]["outcome"] == "confirmed"
+
+
+def test_of_improbable_matches_the_best_are_compared_at_their_first_guesses() -> None:
+    films = {f"film{number}": Still(drawn(2)) for number in range(5)}
+    matches = [
+        match(name, probability=0.005 - 0.001 * number) for number, name in enumerate(films)
+    ]
+    finder = TransformFinder(Files(**films), 600.0)
+    found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES)
+    compared = {run.video_id for run, _ in found.judged if "verification" in run.evidence}
+    assert compared == {"film0", "film1", "film2"}
+    assert len(compared) == MOST_IMPROBABLE
+    assert [len(film.asked) for film in films.values()] == [3, 3, 3, 0, 0]
 
 
 def test_a_match_that_runs_backwards_is_read_backwards() -> None:
