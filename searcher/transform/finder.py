@@ -145,7 +145,8 @@ class TransformFinder:
 
 
 def _worth_comparing(report: MatchReport) -> list[int]:
-    """The numbers of the matches that are no `no_match`, or doubtful; of improbable ones only the best."""
+    """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable ones
+    only the best."""
     numbers, improbable = [], 0
     for number, (run, decision) in enumerate(report.judged):
         if decision != "no_match" or is_doubtful(run):

@@ -76,9 +76,7 @@ def verified(match: Match, comparison: PictureComparison) -> Match:
 
 
 def _log_ratio(outcome: Outcome, comparison: PictureComparison, *, static: bool) -> float:
-    agrees = (
-        comparison.fitting >= _AGREEING_POINTS and comparison.agreement >= _AGREEING_SHARE
-    )
+    agrees = comparison.fitting >= _AGREEING_POINTS and comparison.agreement >= _AGREEING_SHARE
     if outcome == "confirmed" and agrees and not static:
         return _AGREEING_LOG_RATIO
     return _LOG_RATIO[outcome]

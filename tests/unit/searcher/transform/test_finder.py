@@ -142,9 +142,7 @@ def test_an_improbable_match_whose_pictures_agree_goes_to_review_at_least() -> N
 
 def test_of_improbable_matches_the_best_are_compared_at_their_first_guesses() -> None:
     films = {f"film{number}": Still(drawn(2)) for number in range(5)}
-    matches = [
-        match(name, probability=0.005 - 0.001 * number) for number, name in enumerate(films)
-    ]
+    matches = [match(name, probability=0.005 - 0.001 * number) for number, name in enumerate(films)]
     finder = TransformFinder(Files(**films), 600.0)
     found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES)
     compared = {run.video_id for run, _ in found.judged if "verification" in run.evidence}

@@ -63,6 +63,13 @@ def test_in_a_static_scene_nearly_every_part_must_agree() -> None:
     assert after(static, replace(CONFIRMED, agreement=1.0)) > 0.9
 
 
+def test_a_map_in_which_the_pictures_differ_counts_less() -> None:
+    doubtful = match("film", probability=0.01)
+    logo = replace(CONFIRMED, agreement=0.5)
+    few = replace(CONFIRMED, fitting=12, points=14)
+    assert after(doubtful, logo) == after(doubtful, few) < 0.7 < 0.9 < after(doubtful, CONFIRMED)
+
+
 @given(st.integers(5, 500), st.floats(0.02, 0.98))
 def test_boilerplate_stays_boilerplate(frequency: int, own: float) -> None:
     weight = boilerplate_weight(frequency)
