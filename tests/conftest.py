@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +25,7 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
-from tests.support import forked_children, preloaded, state_schema
+from tests.support import forked_children, forked_worker, preloaded, state_schema
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -54,8 +54,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("storyhash")
 
-# Children that decode are forks; see the fixture `own_interpreters`.
-forked_children.install(preloaded.children_socket)
+# Child processes are forks; see the fixture `own_interpreters`.
+forked_children.install(preloaded.template)
 # See the fixture `own_migrations`.
 state_schema.install()
 
@@ -74,6 +74,13 @@ _QDRANT_CLUSTER_HOW = (
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """Gives the tests to the processes of pytest-xdist."""
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
+    """The processes of pytest-xdist are forks of one template, so all imports are done once."""
+    for spec in specs:
+        spec.python = forked_worker.python()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -105,7 +112,8 @@ def skip_or_fail(need: str, how: str) -> NoReturn:
 
 @pytest.fixture
 def own_interpreters() -> Iterator[None]:
-    """Children of `common.sandbox.process` get interpreters of their own in this test."""
+    """Children of `common.sandbox.process` and of multiprocessing get interpreters of their own in this
+    test."""
     with forked_children.own_interpreters():
         yield
 

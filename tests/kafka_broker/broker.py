@@ -30,6 +30,8 @@ _CONFIG = {
     "log.retention.check.interval.ms": "1000",
     "log.initial.task.delay.ms": "500",
     "log.cleaner.dedupe.buffer.size": "8388608",
+    # No record twice a second that says nothing: the broker of a run is idle most of the time.
+    "metadata.max.idle.interval.ms": "0",
     # A broker that was killed may not come back before its old session has ended.
     "broker.session.timeout.ms": "1500",
     "broker.heartbeat.interval.ms": "300",

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
-from tests.support.template import MAX_REQUEST_BYTES, Request, send_request
+from tests.support.template import Request, listen, send_request
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 800.0
@@ -106,7 +106,7 @@ def start(
     request = Request([*arguments], {**env}, str(cwd), new_session)
     with open(os.devnull, "rb") as nothing:
         streams = [one.fileno() for one in (nothing, stdout, stderr)]
-        return Process(send_request(_template(networks=networks).commands, request, streams))
+        return Process(send_request(template(networks=networks), request, streams))
 
 
 # HF_ variables were read during the imports.
@@ -157,11 +157,11 @@ def _text(file: IO[bytes]) -> str:
 
 
 class _Template:
-    """A template of this process. It ends with this process, and its commands go on."""
+    """A template that this process starts and that ends with it. Commands that run then go on."""
 
     def __init__(self, modules: Sequence[str]) -> None:
-        self.commands, theirs = _pair()
-        self.children, childrens = _pair()
+        self._folder = tempfile.TemporaryDirectory(prefix="storyhash-template-")
+        self.path = f"{self._folder.name}/requests"
         kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("STORYHASH_")}
         # The console reads its width during import. Threads that BLAS starts during import would be
         # lost in a fork.
@@ -171,43 +171,36 @@ class _Template:
             "OPENBLAS_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
         }
-        passed = [one.fileno() for one in (theirs, childrens, self.children)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.template", *map(str, passed), *modules],
-            env=kept | fixed,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=passed,
-        )
-        theirs.close()
-        childrens.close()
+        with listen(self.path) as listener:
+            number = listener.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.template", str(number), *modules],
+                env=kept | fixed,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[number],
+            )
         atexit.register(self._end)
 
     def _end(self) -> None:
-        self.commands.close()
-        self.children.close()
-        self._process.wait()
+        self._process.communicate()
+        self._folder.cleanup()
 
 
-_templates: dict[bool, _Template] = {}
+_templates: dict[bool, str] = {}
 _templates_lock = threading.Lock()
 
 
-def _template(*, networks: bool) -> _Template:
-    """One of the two templates of this process."""
+def template(*, networks: bool = False, modules: Sequence[str] = ()) -> str:
+    """The path of the socket of one of the two templates; this process starts the template if there is
+    none. modules: to import then, too. networks: as in `start`."""
     with _templates_lock:
         if networks not in _templates:
-            _templates[networks] = _Template(_NETWORKS if networks else ())
+            _templates[networks] = _Template([*modules, *(_NETWORKS if networks else ())]).path
         return _templates[networks]
 
 
-def children_socket() -> socket.socket:
-    """Where requests for decoder processes and the like go; see `tests.support.forked_children`."""
-    return _template(networks=False).children
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_REQUEST_BYTES)
-    return ours, theirs
+def share(path: str) -> None:
+    """Let this process use the template that listens at `path`."""
+    _templates[False] = path

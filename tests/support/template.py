@@ -1,12 +1,15 @@
-"""The process whose forks are commands and child processes of tests; see `preloaded`, `forked_children`.
+"""The process whose forks are commands and child processes of tests, and the processes of pytest-xdist.
 
-`python -m tests.support.template COMMANDS CHILDREN CHILDREN_SENDER [MODULE ...]`: the numbers of its
-sockets, and more modules to import. It ends when nobody can send a command any more.
+See `preloaded`, `forked_children` and `forked_worker`.
+
+`python -m tests.support.template LISTENER [MODULE ...]`: the number of the socket on which it takes
+requests, and more modules to import. It ends when its standard input ends.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -19,11 +22,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from types import ModuleType
 from typing import NoReturn
 
-MAX_REQUEST_BYTES = 1 << 20
+_MAX_REQUEST_BYTES = 1 << 20
 _STREAMS = 3
+_MAX_DESCRIPTORS = 64
 # Modules that commands and their child processes import when they run, and what test modules import
 # whose functions run in child processes. Most commands do not need torch.
 _MODULES = (
@@ -55,30 +60,39 @@ _MODULES = (
 class Request:
     """What a fork runs.
 
-    arguments: a module, as for `python -m`, and its arguments. is_child: they are the arguments of
-    `common.sandbox.interpreter.PROGRAM` instead, and the fork ends with the process that sent the
-    request.
+    arguments: a module and its arguments, as for `python -m`, or `-c`, code and its arguments. parent:
+    the id of the process that sent the request, if the fork is its child and ends with it. kept: numbers
+    that the fork gives to the descriptors after its standard streams.
     """
 
     arguments: list[str]
     environment: dict[str, str]
     folder: str
     new_session: bool
-    is_child: bool = False
+    parent: int | None = None
+    kept: list[int] = field(default_factory=list)
 
 
-def send_request(
-    template: socket.socket, request: Request, descriptors: Sequence[int]
-) -> socket.socket:
-    """Have a fork run the request. descriptors: its standard streams; for a child, its pipe too.
+def listen(path: str) -> socket.socket:
+    """The socket on which a template takes requests."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(128)
+    return listener
+
+
+def send_request(path: str, request: Request, descriptors: Sequence[int]) -> socket.socket:
+    """Have a fork run the request. path: of the template's socket. descriptors: its standard streams, and
+    those that it keeps.
 
     Returns the socket that first tells the process id of the fork, then its exit code.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        message = json.dumps(asdict(request)).encode(errors="surrogateescape")
-        socket.send_fds(template, [message], [*descriptors, theirs.fileno()])
-    return ours
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    told.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_REQUEST_BYTES)
+    told.connect(path)
+    message = json.dumps(asdict(request)).encode(errors="surrogateescape")
+    socket.send_fds(told, [message], descriptors)
+    return told
 
 
 def main() -> None:
@@ -89,24 +103,25 @@ def main() -> None:
 
     for module in {one.module for one in COMMANDS.values()}:
         importlib.import_module(f"storyhash.cli.{module}")
-    for module in (*_MODULES, *sys.argv[4:]):
+    for module in (*_MODULES, *sys.argv[2:]):
         importlib.import_module(module)
     from embedder.onnx_runtime import onnx_runtime
-    from tests.support import forked_children, state_schema
+    from tests.support import forked_children, preloaded, state_schema
 
     onnx_runtime()
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("an import has started a thread, which a fork would lose")
-    commands, children, sender = (socket.socket(fileno=int(one)) for one in sys.argv[1:4])
-    forked_children.install(lambda: sender)
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    preloaded.share(listener.getsockname())
+    forked_children.install(preloaded.template)
     state_schema.install()
     state_schema.prepare()
     gc.freeze()
     gc.enable()
-    request, pipe = _serve(commands, children)
+    request = _serve(listener)
     try:
-        if request.is_child:
-            forked_children.run(request.arguments, pipe)
+        if request.arguments[0] == "-c":
+            _run_code(request.arguments)
         else:
             sys.argv = request.arguments
             runpy.run_module(request.arguments[0], run_name="__main__", alter_sys=True)
@@ -115,6 +130,13 @@ def main() -> None:
             _exit(end.code or 0)
         raise
     _exit(0)
+
+
+def _run_code(arguments: list[str]) -> None:
+    """Run code in a module of its own, so that nothing takes the template for the program."""
+    sys.argv = ["-c", *arguments[2:]]
+    sys.modules["__main__"] = program = ModuleType("__main__")
+    exec(arguments[1], program.__dict__)
 
 
 def _exit(code: int) -> NoReturn:
@@ -128,58 +150,68 @@ def _exit(code: int) -> NoReturn:
 
 @dataclass(frozen=True)
 class _Fork:
-    """A running fork. ended: its pidfd. told: the number of the socket that tells its exit code."""
+    """A running fork. parent: as in its request. ended: its pidfd. told: the number of the socket that
+    tells its exit code."""
 
     pid: int
+    parent: int | None
     ended: int
     told: int
 
 
-def _serve(*requests: socket.socket) -> tuple[Request, int]:
-    """Fork for each request and tell the exit codes; return in the fork. The first socket tells the
-    end."""
-    sources = {one.fileno(): one for one in requests}
+def _serve(listener: socket.socket) -> Request:
+    """Fork for each request and tell the exit codes; return in the fork. The end of the standard input
+    ends the template."""
     forks: dict[int, _Fork] = {}
     waiting = select.poll()
-    for number in sources:
-        waiting.register(number, select.POLLIN)
+    waiting.register(listener, select.POLLIN)
+    waiting.register(sys.stdin, select.POLLIN)
     while True:
         ready = [number for number, _ in waiting.poll()]
+        if sys.stdin.fileno() in ready:
+            os._exit(0)
         # Ends come first: a request may get the numbers of the descriptors that they close.
         for number in ready:
             if number in forks:
                 _end(forks, number, waiting)
-        for number in ready:
-            if number not in sources:
-                continue
+        if listener.fileno() not in ready:
+            continue
+        told = listener.accept()[0].detach()
+        with socket.socket(fileno=os.dup(told)) as requester:
             message, descriptors, _, _ = socket.recv_fds(
-                sources[number], MAX_REQUEST_BYTES, _STREAMS + 2
+                requester, _MAX_REQUEST_BYTES, _MAX_DESCRIPTORS
             )
-            if not message:
-                os._exit(0)
-            request, told = Request(**json.loads(message)), descriptors.pop()
-            pid = os.fork()
-            if pid == 0:
-                for other in (*sources, *forks, told):
-                    os.close(other)
-                return request, _become(request, descriptors)
-            for other in descriptors:
+        if not message:
+            os.close(told)
+            continue
+        request = Request(**json.loads(message))
+        pid = os.fork()
+        if pid == 0:
+            listener.close()
+            for other in (*forks, told):
                 os.close(other)
-            fork = _Fork(pid, os.pidfd_open(pid), told)
-            forks |= {fork.ended: fork, told: fork}
-            waiting.register(fork.ended, select.POLLIN)
-            if request.is_child:
-                # That the other side is gone is reported anyway.
-                waiting.register(told, 0)
-            _tell(fork, pid)
+            _become(request, descriptors)
+            return request
+        for other in descriptors:
+            os.close(other)
+        fork = _Fork(pid, request.parent, os.pidfd_open(pid), told)
+        forks |= {fork.ended: fork, told: fork}
+        waiting.register(fork.ended, select.POLLIN)
+        if request.parent is not None:
+            # That the other side is gone is reported anyway.
+            waiting.register(told, 0)
+        _tell(fork, pid)
 
 
 def _end(forks: dict[int, _Fork], number: int, waiting: select.poll) -> None:
-    """Tell the exit code of a fork that has ended; kill one whose requester is gone."""
+    """Tell the exit code of a fork that has ended, after its children have; kill one whose requester is
+    gone."""
     fork = forks[number]
     if number == fork.told:
         os.kill(fork.pid, signal.SIGKILL)
     _, status = os.waitpid(fork.pid, 0)
+    for child in {one.told for one in forks.values() if one.parent == fork.pid}:
+        _end(forks, child, waiting)
     _tell(fork, os.waitstatus_to_exitcode(status))
     for descriptor in (fork.ended, fork.told):
         with suppress(KeyError):
@@ -194,18 +226,24 @@ def _tell(fork: _Fork, number: int) -> None:
         os.write(fork.told, str(number).encode())
 
 
-def _become(request: Request, descriptors: list[int]) -> int:
-    """Give a fork the session, streams, environment and folder of its request. Returns the number of its
-    pipe, if it is a child."""
+def _become(request: Request, descriptors: list[int]) -> None:
+    """Give a fork the session, descriptors, environment, folder and parent of its request."""
     if request.new_session:
         os.setsid()
-    for number, one in enumerate(descriptors[:_STREAMS]):
-        os.dup2(one, number)
+    wanted = [*range(_STREAMS), *request.kept]
+    # Away from the wanted numbers first, because each of these may be one that came.
+    moved = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, max(wanted) + 1) for one in descriptors]
+    for one in descriptors:
+        os.close(one)
+    for one, number in zip(moved, wanted, strict=True):
+        os.dup2(one, number, inheritable=number < _STREAMS)
         os.close(one)
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
-    return descriptors[-1]
+    if request.parent is not None:
+        parent = request.parent
+        os.getppid = lambda: parent
 
 
 if __name__ == "__main__":
