@@ -25,7 +25,7 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
-from tests.support import forked_children, forked_worker, preloaded, state_schema
+from tests.support import forked_children, forked_worker, preloaded, priorities, state_schema
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -58,6 +58,7 @@ hypothesis.settings.load_profile("storyhash")
 forked_children.install(preloaded.template)
 # See the fixture `own_migrations`.
 state_schema.install()
+priorities.install()
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 _QDRANT_HOW = (

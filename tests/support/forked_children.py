@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import popen_spawn_posix, util
+from multiprocessing import popen_fork, popen_spawn_posix, util
 from subprocess import TimeoutExpired
 from typing import Any
 
@@ -38,13 +38,13 @@ def install(template: Callable[[], str]) -> None:
             streams = [nothing.fileno(), nothing.fileno(), 2]
             return Process(send_request(template(), request, [*streams, pipe.fileno()]))
 
-    def spawn(executable: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
+    def spawn(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
         # multiprocessing starts a process that cleans up, too.
-        if "--multiprocessing-fork" not in arguments:
-            return int(_spawn(executable, arguments, descriptors))
-        kept = sorted(descriptors)
+        if "--multiprocessing-fork" not in args:
+            return _spawn(path, args, passfds)
+        kept = sorted(passfds)
         request = Request(
-            [*map(str, arguments[arguments.index("-c") :])],
+            [*map(str, args[args.index("-c") :])],
             {**os.environ},
             os.getcwd(),
             new_session=False,
@@ -71,7 +71,7 @@ def own_interpreters() -> Iterator[None]:
         interpreter.start, util.spawnv_passfds = forking
 
 
-def _poll(popen: popen_spawn_posix.Popen, flag: int = os.WNOHANG) -> int | None:
+def _poll(popen: popen_fork.Popen, flag: int = os.WNOHANG) -> int | None:
     """As `Popen.poll`. The parent of a fork is the template, so its exit code comes from there."""
     process = _spawned.get(popen.pid)
     if process is None:
@@ -79,7 +79,7 @@ def _poll(popen: popen_spawn_posix.Popen, flag: int = os.WNOHANG) -> int | None:
     if popen.returncode is None:
         with suppress(TimeoutExpired):
             popen.returncode = process.wait(0 if flag else None)
-            del _spawned[popen.pid]
+            _spawned.pop(popen.pid, None)
     return popen.returncode
 
 

@@ -106,7 +106,7 @@ def main() -> None:
     for module in (*_MODULES, *sys.argv[2:]):
         importlib.import_module(module)
     from embedder.onnx_runtime import onnx_runtime
-    from tests.support import forked_children, preloaded, state_schema
+    from tests.support import forked_children, preloaded, priorities, state_schema
 
     onnx_runtime()
     if len(os.listdir("/proc/self/task")) > 1:
@@ -114,6 +114,7 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     preloaded.share(listener.getsockname())
     forked_children.install(preloaded.template)
+    priorities.install()
     state_schema.install()
     state_schema.prepare()
     gc.freeze()
