@@ -57,7 +57,7 @@ def install(template: Callable[[], str]) -> None:
 
     interpreter.start = start
     util.spawnv_passfds = spawn
-    popen_spawn_posix.Popen.poll = _poll  # type: ignore[method-assign]
+    popen_spawn_posix.Popen.poll = _poll  # type: ignore[assignment, method-assign]
 
 
 @contextmanager
