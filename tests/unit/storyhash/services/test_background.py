@@ -153,7 +153,7 @@ def fails(*_: Any, **__: Any) -> Any:
 
 
 def announcer(folder: Path) -> Iterator[Background]:
-    catalogue = SimpleNamespace(follower=fails)
+    catalogue = SimpleNamespace(answering=fails)
     metrics = Metrics.create("test")
     yield MatchPublisher(catalogue, MemoryTransport(), "matches", metrics, fails)  # type: ignore[arg-type]
 

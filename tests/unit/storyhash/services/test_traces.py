@@ -83,8 +83,7 @@ def announce(transport: MemoryTransport, index: LocalIndex) -> None:
     """What a searcher does with new videos."""
     calibration = load_calibration("offline")
     matcher = Matcher(index, "sscd-1", calibration, Policies(default_policy(calibration)))
-    follower = SimpleNamespace(answering=ServingIndex("", index, matcher))
-    catalogue = SimpleNamespace(follower=lambda: follower)
+    catalogue = SimpleNamespace(answering=lambda: ServingIndex("", index, matcher))
     with opened_reviews() as reviews:
         announcer = MatchPublisher(
             catalogue,  # type: ignore[arg-type]
