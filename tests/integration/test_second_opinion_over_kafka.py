@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,10 @@ class Streaming:
                 (run_searcher, self.searcher),
             )
         ]
-        for thread in self._threads:
+        for thread, port in zip(self._threads, ports, strict=True):
             thread.start()
+            # Pydantic cannot build the models of two applications at once; processes can.
+            self.until(partial(_answers, port), "a service to start")
 
     def _settings(self, name: str, port: int, generation: str = "", **more: Any) -> Settings:
         kafka = {**self._kafka, "generation": generation}
@@ -83,16 +86,14 @@ class Streaming:
         """Wait, for as long as all services run."""
 
         def holds() -> bool:
-            assert all(thread.is_alive() for thread in self._threads), "a service has ended"
+            started = [thread for thread in self._threads if thread.ident is not None]
+            assert all(thread.is_alive() for thread in started), "a service has ended"
             return true()
 
         wait_until(holds, what, SECONDS, 0.2)
 
     def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
-        except httpx.TransportError:
-            return False
+        return _answers(self.searcher.http.port, "readyz")
 
     def send(self, folder: Path) -> None:
         """Have a producer send the videos of a folder."""
@@ -124,6 +125,13 @@ class Streaming:
         finally:
             transport.close()
         return {one.video_id: dict(one.report) for one in events if isinstance(one, MatchEvent)}
+
+
+def _answers(port: int, route: str = "livez") -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/{route}", timeout=60).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.fixture
