@@ -37,7 +37,7 @@ class Streaming:
 
     def __init__(self, servers: str, folder: Path) -> None:
         self._folder = folder
-        ports = free_ports(3)
+        ports = self._ports = free_ports(3)
         embedders = [f"http://127.0.0.1:{port}" for port in ports[:2]]
         self.url = f"http://127.0.0.1:{ports[2]}"
         self._kafka = {
@@ -93,7 +93,7 @@ class Streaming:
         wait_until(holds, what, SECONDS, 0.2)
 
     def ready(self) -> bool:
-        return _answers(self.searcher.http.port, "readyz")
+        return _answers(self._ports[2], "readyz")
 
     def send(self, folder: Path) -> None:
         """Have a producer send the videos of a folder."""
