@@ -16,7 +16,13 @@ from common.types import Match, UInt8Array
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies
 from searcher.transform.description import transform_json
-from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
+from searcher.transform.estimate import (
+    NOTHING_SHARED,
+    KeypointsOf,
+    Moment,
+    PictureComparison,
+    compare,
+)
 from searcher.transform.picture_memory import MOST_TOGETHER, RememberedKeypoints, RememberedPictures
 from searcher.transform.pictures import (
     QUERY_SIDE,
@@ -124,7 +130,7 @@ class TransformFinder:
         times = times_of(match)
         # An improbable match seldom shares a point with the first guesses; others cannot change that.
         first_guesses = [replace(one, reference_seconds=one.reference_seconds[:1]) for one in times]
-        comparison: PictureComparison | None = None
+        comparison = NOTHING_SHARED
         try:
             for some in (first_guesses, times) if match.probability < IMPROBABLE else (times,):
                 check()
@@ -140,8 +146,7 @@ class TransformFinder:
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
         memory.forget(match)
-        told = comparison is not None and comparison.transform is not None
-        return comparison, "" if told else "no transform of the picture is certain"
+        return comparison, "" if comparison.transform else "no transform of the picture is certain"
 
 
 def _worth_comparing(report: MatchReport) -> list[int]:
