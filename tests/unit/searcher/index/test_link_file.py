@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from common.settings import SearcherSettings
+from common.types import Embedding
 from searcher.index import link_file
 from searcher.index.shard import Shard
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
@@ -34,6 +36,14 @@ def grown(rng: np.random.Generator, segments: int = 400) -> Shard:
 
 def save(folder: Path, shard: Shard, sequence: int) -> Path:
     return save_snapshot(folder, shard, SnapshotInfo(sequence, MODEL_ID, len(shard), {}), keep=1)
+
+
+def save_around(folder: Path, shard: Shard, added: Sequence[Embedding]) -> Path:
+    """Snapshots before and after these are added; the folder of the second one."""
+    save(folder, shard, 1)
+    shard.add(added)
+    shard.wait_for_build()
+    return save(folder, shard, 2)
 
 
 def structure(shard: Shard) -> dict[str, Any]:
@@ -79,10 +89,7 @@ def test_a_graph_that_changed_much_is_written_whole(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shard = grown(rng)
-    save(tmp_path, shard, 1)
-    shard.add(video(rng, "large", 200))
-    shard.wait_for_build()
-    newer = save(tmp_path, shard, 2)
+    newer = save_around(tmp_path, shard, video(rng, "large", 200))
     assert entry(newer) is None
     assert not [*newer.glob("graph-0-changed*"), *newer.glob("graph-0-added*")]
     loaded = load_newest(tmp_path, SETTINGS, MODEL_ID)
@@ -110,11 +117,7 @@ def test_a_rebuilt_graph_is_written_whole(tmp_path: Path, rng: np.random.Generat
 def test_damage_to_a_file_of_links_is_noticed(
     tmp_path: Path, rng: np.random.Generator, name: str
 ) -> None:
-    shard = grown(rng)
-    save(tmp_path, shard, 1)
-    shard.add(video(rng, "new", 4))
-    shard.wait_for_build()
-    newer = save(tmp_path, shard, 2)
+    newer = save_around(tmp_path, grown(rng), video(rng, "new", 4))
     content = bytearray((newer / name).read_bytes())
     content[-1] ^= 1
     (newer / name).write_bytes(content)
