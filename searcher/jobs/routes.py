@@ -112,8 +112,12 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
             await no_body(request)
             async with waits.parked(sender_of(request)) as room_needed:
                 latest = await jobs.watch.until(
-                    *(known, read, lambda value: value != first, wait_seconds),
-                    *(request.receive, room_needed),
+                    known,
+                    read,
+                    lambda value: value != first,
+                    wait_seconds,
+                    request.receive,
+                    room_needed,
                 )
                 return tagged_response(request, latest)
         return tagged_response(request, first)
