@@ -129,7 +129,7 @@ def calibrate(
             ConfiguredMethod(by_vectors, {None: backend.calibration}),
             ConfiguredMethod(by_vectors, fitted),
         ]
-        before, after = (tuple(profile_run.rows(method)) for method in methods)
+        before, after = (tuple(profile_run.rows([method])) for method in methods)
     visual, digest = fitted[None].version.rsplit("-", 1)
     named = with_version(fitted[None], f"{visual}-{date}-{digest}")
     return FittedCalibration(backend, named, before, after)
@@ -143,7 +143,7 @@ def _finish(
     kind: str,
     description: dict[str, Any],
 ) -> Result:
-    rows = tuple(row for method in methods for row in profile_run.rows(method))
+    rows = tuple(profile_run.rows(methods))
     out.mkdir(parents=True, exist_ok=True)
     name = "rows" if kind == "robustness" else kind
     path = out / f"{name}-{backend.profile}.jsonl"

@@ -200,15 +200,21 @@ class ProfileRun:
             advance(len(chunk))
         return concatenate_samples([parts[chunk] for chunk in sorted(parts)])
 
-    def rows(self, method: ConfiguredMethod) -> list[QueryRow]:
-        """The rows of all queries, in the order of the queries."""
+    def rows(self, methods: Sequence[ConfiguredMethod]) -> list[QueryRow]:
+        """The rows of all queries, method by method, in the order of the queries."""
         numbers = range(len(self._pool.queries))
-        advance = self._watch(f"{self._backend.profile}: matching with {method.name}", len(numbers))
-        parts: dict[tuple[int, ...], list[QueryRow]] = {}
-        for chunk, rows in self._pool.run(partial(answer_queries, method), numbers):
+        names = ", ".join(method.name for method in methods)
+        advance = self._watch(f"{self._backend.profile}: matching with {names}", len(numbers))
+        parts: dict[tuple[int, ...], list[list[QueryRow]]] = {}
+        for chunk, rows in self._pool.run(partial(answer_queries, methods), numbers):
             parts[chunk] = rows
             advance(len(chunk))
-        return [row for chunk in sorted(parts) for row in parts[chunk]]
+        return [
+            row
+            for number in range(len(methods))
+            for chunk in sorted(parts)
+            for row in parts[chunk][number]
+        ]
 
     def _cache_name(self, *parts: object) -> str:
         key = "\n".join([self._key, *map(repr, parts)])

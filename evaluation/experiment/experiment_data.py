@@ -77,12 +77,12 @@ class ExperimentData:
         plan could not be read."""
         self._plan = plan
         self._views = frozenset(views)
-        self._edits = edits
-        self._limits = limits
         self._store = store
         self.profile = profile
         self.pooling = pooling
         self.dataset = Dataset.of(plan.videos, plan.lookalikes)
+        # One for all methods: they compare the same pictures of a query.
+        self._verification = Verification(self.dataset, edits, limits)
         self._originals = dict(self._read_originals())
         self._fold = {**folds(plan.videos, FOLDS), **folds(plan.lookalikes, FOLDS)}
         self._group = {transform.name: transform.group for transform in plan.transforms}
@@ -167,12 +167,10 @@ class ExperimentData:
             self.pooling,
             calibration_of,
             self._distractors(distractors, configuration.fusion) if distractors else None,
-            Verification(self.dataset, self._edits, self._limits)
-            if configuration.verified
-            else None,
+            self._verification if configuration.verified else None,
         )
 
-    @lru_cache(maxsize=1)  # noqa: B019 - one object for the whole process
+    @lru_cache(maxsize=4)  # noqa: B019 - one object for the whole process
     def _distractors(self, count: int, fusion: FusionMode) -> DistractorRows:
         videos = self._plan.videos
         return DistractorRows(

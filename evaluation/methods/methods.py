@@ -49,13 +49,21 @@ class ConfiguredMethod:
 
 
 def answer_queries(
-    method: ConfiguredMethod, data: ExperimentData, queries: Sequence[Query]
-) -> list[QueryRow]:
-    """The rows of some queries, in order, each with only its best wrong videos."""
-    return [
-        replace(without_weak_matches(row), configuration=method.name)
-        for row in data.rows(queries, method.open(data))
-    ]
+    methods: Sequence[ConfiguredMethod], data: ExperimentData, queries: Sequence[Query]
+) -> list[list[QueryRow]]:
+    """For each method the rows of some queries, in order, each with only its best wrong videos.
+
+    All methods answer a query before the next one, so that its pictures are made and read once.
+    """
+    opened = [method.open(data) for method in methods]
+    rows: list[list[QueryRow]] = [[] for _ in methods]
+    for query in queries:
+        for method, answering, some in zip(methods, opened, rows, strict=True):
+            some += [
+                replace(without_weak_matches(row), configuration=method.name)
+                for row in data.rows([query], answering)
+            ]
+    return rows
 
 
 def distractors_of(row: QueryRow) -> int:

@@ -19,9 +19,12 @@ from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
+from searcher.transform.picture_memory import RememberedKeypoints
 from searcher.transform.pictures import Pictures
 
 _REMEMBERED = 64
+# Pictures that are kept when the next report of the same query begins: at most 360 MB.
+_PICTURES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,24 @@ class _SourcePictures:
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         return pictures_of(self.path, times, self.limits, short_side=side, beat=check)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptPictures:
+    """Pictures that are read once for all reports of a query. kept: by file, side and time."""
+
+    pictures: Pictures
+    name: str
+    kept: dict[tuple[str, int, float], UInt8Array]
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        missing = [one for one in times if (self.name, side, one) not in self.kept]
+        read = self.pictures.at(missing, side, check) if missing else iter(())
+        for one in times:
+            key = self.name, side, one
+            if key not in self.kept:
+                self.kept[key] = next(read)
+            yield self.kept[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +78,10 @@ class Verification:
         self._uris = {
             name: video.uri for name, video in {**dataset.videos, **dataset.lookalikes}.items()
         }
-        # A query finds the same in several catalogues.
+        # A query finds the same in several catalogues and with several methods.
+        self._query = ""
+        self._kept: dict[tuple[str, int, float], UInt8Array] = {}
+        self._keypoints = RememberedKeypoints()
         self._known: OrderedDict[bytes, PictureComparison] = OrderedDict()
         self._finder = TransformFinder(
             self, math.inf, only_doubtful=True, comparer=self._compared_once
@@ -65,22 +89,31 @@ class Verification:
 
     def of_uri(self, uri: str) -> Pictures | None:
         """See `PictureSource`. A distractor has no file."""
-        return _SourcePictures(Path(uri), self._limits) if uri else None
+        return self._remembering(_SourcePictures(Path(uri), self._limits), uri) if uri else None
+
+    def _remembering(self, pictures: Pictures, name: str) -> Pictures:
+        return _KeptPictures(pictures, name, self._kept)
 
     def verified(self, query: Query, policies: Policies, report: MatchReport) -> MatchReport:
         """The report after the doubtful matches were verified."""
+        of_query = f"{query.video.uri} {query.transform}"
+        if of_query != self._query or len(self._kept) > _PICTURES:
+            self._kept.clear()
+            self._keypoints = RememberedKeypoints()
+        self._query = of_query
         pictures: Pictures
         if query.group in (REAL, LOOKALIKE):
             pictures = _SourcePictures(Path(query.video.uri), self._limits)
         else:
             pictures = _EditPictures(query, self._edits, self._limits)
         return self._finder.add_to(
-            report, pictures, lambda name: self._uris.get(name, ""), policies
+            report,
+            self._remembering(pictures, ""),
+            lambda name: self._uris.get(name, ""),
+            policies,
         )
 
-    def _compared_once(
-        self, moments: Sequence[Moment], keypoints_of: KeypointsOf
-    ) -> PictureComparison:
+    def _compared_once(self, moments: Sequence[Moment], _: KeypointsOf) -> PictureComparison:
         digester = hashlib.blake2b(digest_size=16)
         for moment in moments:
             for picture in (moment.query, *moment.references):
@@ -88,7 +121,7 @@ class Verification:
                 digester.update(picture.tobytes())
         key = digester.digest()
         if key not in self._known:
-            self._known[key] = compare(moments, keypoints_of)
+            self._known[key] = compare(moments, self._keypoints)
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

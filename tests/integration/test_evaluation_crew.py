@@ -23,7 +23,7 @@ from evaluation.experiment.profile import Backend
 from evaluation.experiment.protocol import Query
 from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
 from evaluation.methods.configurations import FULL
-from evaluation.methods.methods import ConfiguredMethod
+from evaluation.methods.methods import ConfiguredMethod, answer_queries
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import load_calibration
 from tests.support.evaluation_features import seen
@@ -103,10 +103,21 @@ def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
         (backend,) = held.backends
         method = ConfiguredMethod(FULL, {None: backend.calibration})
         with held.open_profile(backend) as asking:
-            found.append(asking.rows(method))
+            found.append(asking.rows([method]))
         assert watched == {"offline: matching with full": 0}
     assert found[0] == found[1]
     assert len(found[0]) == 6 * len(NAMES) * 3
+
+
+def test_methods_that_answer_together_give_the_rows_that_each_gives(recipe: WorkerSpec) -> None:
+    (backend,) = evaluation(recipe, 1, {}).backends
+    data = recipe.open()
+    alone, beside = (ConfiguredMethod(FULL, {None: backend.calibration}, n) for n in (0, 50))
+    some = data.queries()[:2]
+    together = answer_queries([alone, beside], data, some)
+    assert together == [answer_queries([method], data, some)[0] for method in (alone, beside)]
+    names = [[row.configuration for row in rows] for rows in together]
+    assert names == [["full"] * 6, ["full+50"] * 6]
 
 
 def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: WorkerSpec) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from common.settings import VideoSettings
+from common.types import UInt8Array
 from common.video import encode_video
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.distractors import PREFIX
 from evaluation.data.edits import EditedVideos
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.verification import Verification
+from ingest.source_pictures import pictures_of
 from searcher.matching.report.match_report import MatchReport
 from tests.unit.searcher.transform.drawing import HEIGHT, WIDTH, drawn
 from tests.unit.searcher.transform.test_finder import POLICIES, match
@@ -43,8 +47,18 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetVideo]:
     return [film(folder, seed) for seed in (1, 2)]
 
 
+def verification_of(films: list[DatasetVideo], folder: Path) -> Verification:
+    edits = EditedVideos(folder, films, VideoSettings())
+    return Verification(Dataset.of(films), edits, VideoSettings())
+
+
 def verified(
-    films: list[DatasetVideo], folder: Path, name: str, transform: str, group: str = "paper"
+    films: list[DatasetVideo],
+    folder: Path,
+    name: str,
+    transform: str,
+    group: str = "paper",
+    verification: Verification | None = None,
 ) -> MatchReport:
     """The report of an edit of the first film with one doubtful candidate, after verification."""
 
@@ -52,7 +66,6 @@ def verified(
         raise AssertionError("only pictures are read")
 
     query = Query(films[0], transform, group, 0, load)  # type: ignore[arg-type]
-    edits = EditedVideos(folder, films, VideoSettings())
     doubtful = replace(
         match(name, probability=0.05),
         query_start_seconds=1.0,
@@ -62,7 +75,7 @@ def verified(
     )
     candidate = MatchReport(films[0].uri, SECONDS, "m", (), ()).with_matches([doubtful], POLICIES)
     assert candidate.decision == "no_match"
-    verification = Verification(Dataset.of(films), edits, VideoSettings())
+    verification = verification or verification_of(films, folder)
     return verification.verified(query, POLICIES, candidate)
 
 
@@ -91,3 +104,23 @@ def test_an_unedited_video_is_its_own_file(films: list[DatasetVideo], tmp_path: 
 def test_a_distractor_has_no_pictures(films: list[DatasetVideo], tmp_path: Path) -> None:
     report = verified(films, tmp_path, f"{PREFIX}7", "flip_h")
     assert report.probability == 0.05
+
+
+def test_pictures_are_read_once_for_all_reports_of_a_query(
+    films: list[DatasetVideo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, *arguments: Any, **named: Any) -> Iterator[UInt8Array]:
+        read.append(path.name)
+        return pictures_of(path, *arguments, **named)
+
+    monkeypatch.setattr("evaluation.methods.verification.pictures_of", counted)
+    one = verification_of(films, tmp_path)
+    first = verified(films, tmp_path, "1.mp4", "flip_h", verification=one)
+    assert (first.decision, len(read)) == ("copy", 2)
+    assert verified(films, tmp_path, "1.mp4", "flip_h", verification=one) == first
+    other = verified(films, tmp_path, "2.mp4", "flip_h", verification=one)
+    assert (other, read[2:]) == (verified(films, tmp_path, "2.mp4", "flip_h"), ["2.mp4"])
+    verified(films, tmp_path, "1.mp4", "flip_v", verification=one)
+    assert len(read) > 5
