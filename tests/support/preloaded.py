@@ -8,7 +8,6 @@ variables that are read during an import have no effect; a test of those must st
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -181,7 +181,8 @@ class _Template:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[number],
             )
-        atexit.register(self._end)
+        # Finalizers run in reverse order: those of the commands' owners come first.
+        weakref.finalize(self, self._end)
 
     def _end(self) -> None:
         self._process.communicate()
