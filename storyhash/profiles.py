@@ -101,6 +101,10 @@ PROFILES = {
 }
 
 
+SECOND = {"sscd-motion": "offline"}
+"""The second profile of a new data folder, by its first one: what docs/evaluation.md measures."""
+
+
 def resolve_profile(settings: Settings) -> Profile:
     """The profile in force: the one set, or for `auto` sscd-motion where its weights are, else offline.
 

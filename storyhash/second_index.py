@@ -18,6 +18,9 @@ from searcher.storage.data_dir import read_manifest
 from searcher.storage.video_store import VideoStore
 from storyhash.profiles import AUTO
 
+NONE = "none"
+"""The name of no second profile."""
+
 
 def second_settings(settings: Settings) -> Settings | None:
     """The settings of the second index: its folder, its profile, its Qdrant collection. None if there is
@@ -28,7 +31,15 @@ def second_settings(settings: Settings) -> Settings | None:
             "STORYHASH_SECOND_OPINION__PROFILE instead"
         )
     wanted = settings.second_opinion.profile
-    if wanted is None and read_manifest(second_folder(settings.data_dir)) is None:
+    there = read_manifest(second_folder(settings.data_dir)) is not None
+    if wanted == NONE:
+        if there:
+            raise SettingsError(
+                f"there is a second index in {second_folder(settings.data_dir)}: delete that folder to "
+                "remove it, or set STORYHASH_SECOND_OPINION__ENABLED=false to keep it without asking it"
+            )
+        return None
+    if wanted is None and not there:
         return None
     return settings_of_second(settings, wanted or AUTO)
 

@@ -23,7 +23,7 @@ from searcher.storage.data_dir import FolderManifest, read_manifest, require_man
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from storyhash.pipeline.thumbnails import Thumbnails
-from storyhash.profiles import AUTO, Profile, build_stage, resolve_profile
+from storyhash.profiles import AUTO, SECOND, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries, SecondOpinion
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
@@ -160,6 +160,19 @@ def check_second_profile(settings: Settings) -> None:
         raise UsageError(
             f"the second opinion needs another profile than {profile}; `storyhash models list` shows them"
         )
+
+
+def with_second_profile(settings: Settings, named: str | None = None) -> Settings:
+    """The settings with the second profile that is named, or that a new data folder gets if neither this
+    nor the settings name one. Raises UsageError if both profiles are the same."""
+    second = settings.second_opinion
+    if named is None and second.profile is None and stored_manifest(settings) is None:
+        named = SECOND.get(profile_in_force(settings).name)
+    if named is not None:
+        second = second.model_copy(update={"profile": named})
+    chosen = settings.model_copy(update={"second_opinion": second})
+    check_second_profile(chosen)
+    return chosen
 
 
 @contextmanager

@@ -13,8 +13,9 @@ class SecondOpinionSettings(SettingsGroup):
 
     profile: str | None = Field(
         None,
-        description="Profile of the second index, one of `storyhash models list`. The index is in the "
-        "folder `second-opinion` of the data folder (default: the profile of the index that is there).",
+        description="Profile of the second index, one of `storyhash models list`, or `none`. The index "
+        "is in the folder `second-opinion` of the data folder (default: the profile of the index that is "
+        "there; for a new data folder of sscd-motion, offline).",
     )
     generation: str | None = Field(
         None,

@@ -130,7 +130,7 @@ def main() -> None:
         videos = videos[:_QUICK_VIDEOS] if asked.quick else videos
         known, others = videos[: len(videos) // 2], videos[len(videos) // 2 :]
         settings = load_settings(data_dir=Path(name) / "data")
-        alone = _indexed(Path(name) / "alone", known)
+        alone = _indexed(Path(name) / "alone", known, "--second-opinion", "none")
         both = _indexed(settings.data_dir, known, "--second-opinion", SECOND)
         memory = {
             name: _peak_mib(others[0], settings.data_dir, enabled=name == "with")

@@ -53,10 +53,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "films").mkdir()
     for seed in range(1, 5):
         draw(folder / "films" / f"{seed}.mp4", seed, 6.0)
-    (made,) = lines(
-        *("index", folder / "films", "--data", folder / "data"),
-        *("--profile", FIRST, "--second-opinion", SECOND),
-    )
+    # A new data folder of this profile has the second one without being asked.
+    (made,) = lines("index", folder / "films", "--data", folder / "data", "--profile", FIRST)
     assert (made["profile"], made["indexed"]) == (FIRST, 4)
     assert made["second_opinion"]["profile"] == SECOND
     assert (made["second_opinion"]["indexed"], made["second_opinion"]["failed"]) == (4, [])
@@ -215,13 +213,34 @@ def test_what_cannot_be_done_is_refused(
     same = refusal("index", films, "--data", data, "--profile", SECOND, "--second-opinion", SECOND)
     assert (same.exit_code, "another profile" in str(same)) == (2, True)
     assert not data.exists()
-    lines("index", films, "--data", data, "--profile", FIRST)
+    lines("index", films, "--data", data, "--profile", FIRST, "--second-opinion", "none")
     monkeypatch.setenv("STORYHASH_SECOND_OPINION__PROFILE", SECOND)
     missing = refusal("match", films / "1.mp4", "--data", data)
     assert "--second-opinion offline" in str(missing)
     monkeypatch.setenv("STORYHASH_SECOND_OPINION__GENERATION", "clip")
     with pytest.raises(StoryHashError, match="only for `storyhash search`"):
         raise refusal("match", films / "1.mp4", "--data", data)
+
+
+def test_a_data_folder_without_a_second_index_stays_so(films: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    once = "index", films / "1.mp4", "--data", data, "--profile", FIRST
+    (alone,) = lines(*once, "--second-opinion", "none")
+    assert "second_opinion" not in alone
+    (again,) = lines("index", films, "--data", data)
+    assert (again["indexed"], "second_opinion" in again) == (3, False)
+    assert not second_folder(data).exists()
+    (match,) = lines("match", films / "1.mp4", "--data", data)
+    assert match["decision"] == "copy"
+    (added,) = lines("index", films, "--data", data, "--second-opinion", SECOND)
+    assert (added["unchanged"], added["second_opinion"]["indexed"]) == (4, 4)
+    there = refusal("index", films, "--data", data, "--second-opinion", "none")
+    assert (there.exit_code, "delete that folder" in str(there)) == (2, True)
+
+
+def test_other_profiles_have_no_second_one_unless_it_is_named(films: Path, tmp_path: Path) -> None:
+    (made,) = lines("index", films, "--data", tmp_path / "data", "--profile", SECOND)
+    assert "second_opinion" not in made
 
 
 @pytest.fixture

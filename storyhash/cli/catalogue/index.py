@@ -24,7 +24,6 @@ from storyhash.cli.shared.options import (
     ProfileOption,
     SecondOpinionOption,
     announce_data_folder,
-    with_second_profile,
 )
 from storyhash.cli.shared.progress import progress
 from storyhash.cli.shared.run_summary import show_counts, show_passed_over, show_videos, tick
@@ -39,10 +38,10 @@ from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.wiring import (
     IndexServices,
-    check_second_profile,
     open_catalogue,
     open_for_indexing,
     open_second_for_indexing,
+    with_second_profile,
 )
 
 _SNAPSHOT_SECONDS = 120.0
@@ -91,11 +90,11 @@ def index(
     Exit code 1 when a video could not be indexed; the others are indexed.
     """
     listing = list_catalog(paths, bank, Exclusion(exclude or ()))
-    settings = with_second_profile(load_settings(data_dir=data, profile=profile), second_opinion)
+    settings = load_settings(data_dir=data, profile=profile)
     if dry_run:
         _show_plan(settings, listing, json=json, folders=prune_folders)
         return
-    check_second_profile(settings)
+    settings = with_second_profile(settings, second_opinion)
     announce_data_folder(settings)
     with (
         open_for_indexing(settings) as services,

@@ -40,7 +40,8 @@ SecondOpinionOption = Annotated[
         autocompletion=profile_names,
         help="Index the whole catalogue with this profile too, into the folder second-opinion of the "
         "data folder. From then on `match` and `serve` ask it where the first profile finds no copy, and "
-        "`index` keeps both up to date [env: STORYHASH_SECOND_OPINION__PROFILE].",
+        "`index` keeps both up to date. A new data folder of sscd-motion has offline, unless this is "
+        "none [env: STORYHASH_SECOND_OPINION__PROFILE].",
     ),
 ]
 ServerOption = Annotated[
@@ -73,11 +74,3 @@ def one_of(data: Path | None, server: str | None) -> None:
     """Refuse `--data` together with `--server`. Raises UsageError."""
     if data is not None and server is not None:
         raise UsageError("--data and --server: give only one of them")
-
-
-def with_second_profile(settings: Settings, profile: str | None) -> Settings:
-    """The settings with the profile that `--second-opinion` names, if it does."""
-    if profile is None:
-        return settings
-    second = settings.second_opinion.model_copy(update={"profile": profile})
-    return settings.model_copy(update={"second_opinion": second})

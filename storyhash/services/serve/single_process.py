@@ -57,10 +57,10 @@ from storyhash.services.serve.second_index_worker import SecondIndexWorker
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import (
     IndexServices,
-    check_second_profile,
     open_for_indexing,
     open_second_for_indexing,
     second_over,
+    with_second_profile,
 )
 
 _log = logging.getLogger("storyhash.serve")
@@ -85,7 +85,7 @@ def run_serve(
         return
     if watched is not None and not watched.is_dir():
         raise UsageError(f"{watched}: folder not found")
-    check_second_profile(settings)
+    settings = with_second_profile(settings)
     metrics = Metrics.create("serve")
     metrics.watch_data_folder(settings.data_dir)
     health = Health(metrics, ("index",), _STUCK_SECONDS)
