@@ -12,7 +12,7 @@ from rich.text import Text
 
 from common.metrics import Metrics
 from common.probability_text import probability_text
-from common.settings import load_settings
+from common.settings import SearcherSettings, SecondOpinionSettings, Settings, load_settings
 from ingest.catalogue import list_catalog
 from storyhash.cli.shared.console import decision_style, err, out, print_json
 from storyhash.cli.shared.options import JsonOption, ProfileOption
@@ -38,7 +38,7 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
         err.print("drawing six videos and seven queries ...")
         write_catalogue(video_folder)
         paths = write_queries(query_folder)
-        settings = load_settings(data_dir=Path(scratch) / "data", profile=profile)
+        settings = _settings(Path(scratch) / "data", profile)
         with open_for_indexing(settings) as indexing:
             chosen = indexing.stage.profile
             err.print(f"indexing the videos with profile {chosen} ...", markup=False)
@@ -60,6 +60,18 @@ def demo(profile: ProfileOption = None, json: JsonOption = False) -> None:
         _show(rows, correct)
     if correct < len(rows):
         raise typer.Exit(1)
+
+
+def _settings(data: Path, profile: str | None) -> Settings:
+    """The settings in force, but with an index of its own in `data` and no policy of a bank."""
+    settings = load_settings(data_dir=data, profile=profile)
+    return settings.model_copy(
+        update={
+            "searcher": SearcherSettings(),
+            "second_opinion": SecondOpinionSettings(),
+            "matching": settings.matching.model_copy(update={"banks": {}}),
+        }
+    )
 
 
 def _must_work(outcome: VideoOutcome) -> None:
