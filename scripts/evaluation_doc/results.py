@@ -12,6 +12,7 @@ from common.errors import UsageError
 from evaluation.data.record_io import read_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
+from evaluation.measures.second_opinion import with_second_opinion
 from evaluation.methods.methods import distractors_of
 from evaluation.report.report import without_baselines
 from scripts import figures
@@ -41,6 +42,16 @@ class Results:
     def full(self) -> dict[str, list[QueryRow]]:
         """The rows of the shipped configuration."""
         return {profile: full_configuration_rows(rows) for profile, rows in self.robustness.items()}
+
+    @property
+    def answers(self) -> dict[str, Sequence[QueryRow]]:
+        """`full`, and before it the rows of a new data folder of the first profile, which asks the second
+        one too, if both have rows."""
+        full = self.full
+        if not set(FIRST) <= full.keys():
+            return dict(full)
+        together = [both for *_, both in with_second_opinion(*(full[name] for name in FIRST))]
+        return {together[0].profile: together, **full} if together else dict(full)
 
     def block(self, name: str, document: str) -> str:
         """A block of `scripts.figures`, from its results or else from the present document; empty without

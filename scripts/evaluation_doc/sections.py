@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from string import Template
@@ -36,25 +36,42 @@ DOCUMENT, FIGURES = Path("docs/evaluation.md"), Path("docs/figures")
 TEMPLATE = Path(__file__).with_name("template.md")
 
 
-def document(results: Results, root: Path) -> str:
-    """The text of the whole file; writes the figures next to it. Raises UsageError without matplotlib."""
+def document(results: Results, root: Path, measured: str) -> str:
+    """The text of the whole file; writes the figures next to it. measured: commit and machine of the
+    results. A part without results keeps its present text. Raises UsageError without matplotlib."""
     path = root / DOCUMENT
     present = path.read_text(encoding="utf-8") if path.is_file() else ""
     figure_folder = FigureFolder(root / FIGURES)
+    parts = {
+        "ablation": _ablations(results, figure_folder),
+        "latency": _latency(results),
+    }
     sections = [
         *_results(results, figure_folder),
         *_hard(results),
         *_second_opinion(results),
         *_distractors(results),
-        *_ablations(results, figure_folder),
-        *_times(results, present),
+        *(part(name, made, measured, present) for name, made in parts.items()),
+        *_speed(results, present),
     ]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         prose.protocol(results.about),
-        goals=tables.targets(targets_of(results.full)).to_markdown(),
-        results="\n\n".join(sections),
+        measured=measured,
+        goals=tables.targets(targets_of(results.answers)).to_markdown(),
+        results="\n\n".join(filter(None, sections)),
         transforms_table=prose.transforms_table(),
     )
+
+
+def part(name: str, made: Iterable[str], measured: str, present: str) -> str:
+    """A part of the document between its marks. made: its sections; without any, its text in the present
+    document is kept, or it is empty. measured: commit and machine."""
+    start, end = f"<!-- part: {name} -->", "<!-- end of part -->"
+    if text := "\n\n".join(made):
+        return f"{start}\n\n{text}\n\nThis part was measured at {measured}.\n\n{end}"
+    if start not in present:
+        return ""
+    return start + present.split(start, 1)[1].split(end, 1)[0] + end
 
 
 class FigureFolder:
@@ -256,7 +273,7 @@ def _ablations(results: Results, figure_folder: FigureFolder) -> Iterator[str]:
     )
 
 
-def _times(results: Results, present: str) -> Iterator[str]:
+def _latency(results: Results) -> Iterator[str]:
     if results.latency:
         yield "## The time of a query\n\n    storyhash evaluate latency --out RESULTS"
     for profile, run in results.latency.items():
@@ -270,6 +287,9 @@ def _times(results: Results, present: str) -> Iterator[str]:
         )
         cases = {case["case"]: case["seconds"] for case in run["cases"]}
         yield stage_times_of(cases).to_markdown()
+
+
+def _speed(results: Results, present: str) -> Iterator[str]:
     speed, search = results.block("speed", present), results.block("search", present)
     if speed and search:
         yield SPEED.format(speed=speed, search=search)

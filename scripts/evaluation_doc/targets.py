@@ -136,7 +136,12 @@ def _headline(target: Target) -> str:
 def targets_of(by_profile: Mapping[str, Sequence[QueryRow]]) -> list[Target]:
     """Every goal of every profile; by_profile: rows of the shipped configuration."""
     return [
-        Target(goal.what, profile, goal.measured(rows), goal.wanted.get(profile), goal.at_least)
+        Target(goal.what, profile, goal.measured(rows), _wanted(goal, profile), goal.at_least)
         for goal in GOALS
         for profile, rows in by_profile.items()
     ]
+
+
+def _wanted(goal: MeasureTarget, profile: str) -> float | None:
+    """The goal of a profile; of two profiles together, that of the first."""
+    return goal.wanted.get(profile.split(",")[0])

@@ -70,6 +70,7 @@ ABLATED = [
     *rows("action-only", 6),
     *rows("paper-fusion", 2),
 ]
+MEASURED = "commit a, two cores"
 ABOUT: dict[str, Any] = {
     "cross_validated": True,
     "videos": 6,
@@ -171,7 +172,7 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     search = kept.replace("speed", "search")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "evaluation.md").write_text(f"old words\n{kept}\n{search}\nmore")
-    text = document(read_results(results), tmp_path)
+    text = document(read_results(results), tmp_path, MEASURED)
     assert "old words" not in text
     assert kept in text
     assert "6 videos, 5.0 minutes in total, in 5 families" in text
@@ -184,14 +185,30 @@ def test_the_document_says_what_the_rows_say(results: Path, tmp_path: Path) -> N
     assert "storyhash evaluate robustness --profile clip-sam2" in text
     shown = {line.split("(")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
     assert shown == {f"figures/{one.name}" for one in (tmp_path / "docs" / "figures").iterdir()}
-    assert document(read_results(results), tmp_path) == text
+    assert document(read_results(results), tmp_path, MEASURED) == text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_part_without_results_keeps_its_text(results: Path, tmp_path: Path) -> None:
+    text = document(read_results(results), tmp_path, MEASURED)
+    path = tmp_path / "docs" / "evaluation.md"
+    path.write_text(text)
+    for name in ("ablation-offline.jsonl", "ablation-offline.json", "latency-offline.json"):
+        (results / name).unlink()
+    later = document(read_results(results), tmp_path, "commit b, another machine")
+    assert later == text.replace(
+        f"Measured at {MEASURED};", "Measured at commit b, another machine;"
+    )
+    assert later.count(f"This part was measured at {MEASURED}.") == 2
+    path.unlink()
+    assert "## Ablation" not in document(read_results(results), tmp_path, MEASURED)
 
 
 @pytest.mark.usefixtures("unrendered")
 def test_two_profiles_are_shown_together(results: Path, tmp_path: Path) -> None:
     write_rows(results / "rows-sscd-motion.jsonl", rows("full", 6, profile="sscd-motion"))
     (results / "robustness-sscd-motion.json").write_text(json.dumps(ABOUT))
-    text = document(read_results(results), tmp_path)
+    text = document(read_results(results), tmp_path, MEASURED)
     table = text.split("## Two profiles together")[1].split("\n## ")[0]
     lines = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
     assert [(cells[1], cells[3]) for cells in lines if cells[2:3] == ["composed"]] == [
@@ -199,6 +216,9 @@ def test_two_profiles_are_shown_together(results: Path, tmp_path: Path) -> None:
         ("`offline`", "100.0 [61.0, 100.0]"),
         ("`sscd-motion, then offline`", "100.0 [61.0, 100.0]"),
     ]
+    goals = text.split("## Goals")[1].split("\n## ")[0]
+    assert "sscd-motion, then offline: wanted" in goals
+    assert "| photometric: Recall@1 |" in goals
 
 
 def test_the_short_table_names_the_goal_that_is_missed() -> None:
