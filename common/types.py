@@ -280,6 +280,9 @@ TakePass: TypeAlias = Callable[[PassName], Iterator[QueryEmbedding]]
 """The pieces of a query in the pass of this name, in order; only long queries have more than one. Raises
 the errors of embedding."""
 
+OnDecoded: TypeAlias = Callable[[float], None]
+"""Called with the seconds of a video that are decoded so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import ModelMismatchError
-from common.types import TakePass
+from common.types import OnDecoded, TakePass
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.second_opinion import Covers
@@ -81,9 +81,10 @@ class EmbedQuery(Protocol):
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> AbstractContextManager[OpenedQuery]:
         """A context with a query from a video file or URL, for the model with this id; `name`: its name
-        in the answer.
+        in the answer. on_decoded: called if the query is decoded in this process.
 
         Entering it and embedding a pass raise VideoError for an unusable video, EmbedderUnavailableError
         and CancelledError.

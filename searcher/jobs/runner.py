@@ -98,7 +98,11 @@ class JobRunner:
             self._jobs.state.quotas.check_seconds(job.key_id)
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
         with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
-            return self._queries.answer(answering, task, caller, cancellation, progress.on_piece)
+            return self._queries.answer(
+                *(answering, task, caller, cancellation),
+                on_piece=progress.on_piece,
+                on_decoded=progress.on_decoded,
+            )
 
     def _watch(
         self, job: Job, work: Future[dict[str, Any]], progress: _Progress, stopping: threading.Event
@@ -146,6 +150,12 @@ class _Progress:
 
     def __init__(self) -> None:
         self.value: dict[str, Any] = {"stage": "decoding", "pieces_done": 0, "pieces": None}
+
+    def on_decoded(self, seconds: float) -> None:
+        # Told each minute of the video: each change is written to the database.
+        whole = 60.0 * (seconds // 60.0)
+        if whole:
+            self.value = {**self.value, "decoded_seconds": whole}
 
     def on_piece(self, kind: PassName, number: int, pieces: int) -> None:
         self.value = {"stage": _STAGES[kind], "pieces_done": number, "pieces": pieces}

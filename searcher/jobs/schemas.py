@@ -23,11 +23,14 @@ class JobQuery(Schema):
 
 
 class Progress(Schema):
-    """Long queries have several pieces, of ten minutes each. `pieces` is null until it is known."""
+    """Long queries have several pieces, of ten minutes each. `pieces` is null until it is known.
+    `decoded_seconds`: how much of the video is decoded, in whole minutes; only during the stage
+    `decoding` of a long query, and only where the service decodes it itself."""
 
     stage: Literal["decoding", "first pass", "second pass"]
     pieces_done: int
     pieces: int | None
+    decoded_seconds: float | None = None
 
 
 class JobSummary(Schema):

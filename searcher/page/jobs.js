@@ -1,6 +1,7 @@
 // A match as a job: it waits its turn, tells how far it is, and ends when it is cancelled.
 
 import { ApiError, call } from "./api.js";
+import { length } from "./words.js";
 
 // The service answers when the job changes, after this time at the latest.
 const WAIT_SECONDS = 20;
@@ -59,6 +60,7 @@ function inWords(job) {
     const before = job.position ?? 0;
     return [before === 0 ? "Next in the queue" : before === 1 ? "One other video is before this one" : `${before} other videos are before this one`];
   }
-  const { stage, pieces_done: done, pieces } = job.progress ?? { stage: "decoding", pieces: null };
+  const { stage, pieces_done: done, pieces, decoded_seconds: decoded } = job.progress ?? { stage: "decoding", pieces: null };
+  if (stage === "decoding" && decoded) return [`${STAGES.decoding}: ${length(decoded)} so far`];
   return pieces > 1 ? [STAGES[stage] ?? stage, done / pieces] : [STAGES[stage] ?? stage];
 }

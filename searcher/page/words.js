@@ -34,7 +34,7 @@ export function percent(probability) {
   return `${value >= 10 && value < 99 ? Math.round(value) : value.toFixed(1)}\u00a0%`;
 }
 
-export const share = (fraction) => `${Math.round(100 * fraction)}\u00a0%`;
+export const share = (fraction) => (fraction > 0 && fraction < 0.01 ? "<1\u00a0%" : `${Math.round(100 * fraction)}\u00a0%`);
 
 export function bytes(count) {
   const units = ["B", "kB", "MB", "GB", "TB"];

@@ -12,7 +12,7 @@ from common.cancellation import Cancellation
 from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
-from common.types import PassName, QueryEmbedding, TakePass
+from common.types import OnDecoded, PassName, QueryEmbedding, TakePass
 from searcher.api.protocols import EmbedQuery, SecondIndex, ServingIndex
 from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import CurationRules
@@ -74,6 +74,7 @@ class MatchQueries:
         caller: Caller,
         cancellation: Cancellation,
         on_piece: OnPiece | None = None,
+        on_decoded: OnDecoded | None = None,
     ) -> dict[str, Any]:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
@@ -102,7 +103,9 @@ class MatchQueries:
                 identity = QueryIdentity.of_upload(task.sha256)
             else:
                 identity = QueryIdentity.of_uri(task.uri or "")
-            with self._embed(source, task.name, answering.model_id, cancellation) as query:
+            with self._embed(
+                source, task.name, answering.model_id, cancellation, on_decoded
+            ) as query:
 
                 def of_query(matcher: Matcher, take_pass: TakePass) -> MatchReport:
                     return match_cascade(

@@ -21,8 +21,9 @@ from common.errors import (
     UsageError,
     VideoError,
 )
+from common.spool import DecodedVideo
 from common.tracing import step
-from common.types import TakePass
+from common.types import OnDecoded, Segment, TakePass
 from common.uris import is_remote
 from embedder.query.embedder import QueryEmbedder
 from embedder.query.session import QuerySession
@@ -120,22 +121,38 @@ class LocalQueries:
 
     @step("decode query")
     def open(
-        self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        source: Path | str,
+        name: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> QuerySession:
         """Open a file or URL as a query with a name; the caller closes it.
 
         The first pass is made meanwhile. Raises VideoError and its subclasses, StorageError and
         CancelledError.
         """
-        decode = partial(self._decoder.decode, source, cancellation)
+
+        def decode(on_segment: Callable[[Segment], None]) -> DecodedVideo:
+            def decoded(segment: Segment) -> None:
+                on_segment(segment)
+                if on_decoded is not None:
+                    on_decoded(segment.ref.end_seconds)
+
+            return self._decoder.decode(source, cancellation, decoded)
+
         return QuerySession.decoding(self._embedder, name, decode, cancellation)
 
     @contextmanager
     def opened(
-        self, source: Path | str, name: str, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        source: Path | str,
+        name: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> Iterator[OpenedQuery]:
         """As `open`, in the form in which the API takes queries."""
-        with self.open(source, name, cancellation) as session:
+        with self.open(source, name, cancellation, on_decoded) as session:
             take_pass = partial(session.pieces, cancellation=cancellation)
             for_model = partial(self.for_model, session, cancellation=cancellation)
             yield OpenedQuery(take_pass, self.pictures_of(session), for_model)

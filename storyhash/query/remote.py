@@ -20,7 +20,7 @@ from common.errors import (
     UsageError,
 )
 from common.messaging.wire import QueryReader
-from common.types import PassName, QueryEmbedding, TakePass
+from common.types import OnDecoded, PassName, QueryEmbedding, TakePass
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
 from searcher.api.protocols import OpenedQuery
@@ -66,9 +66,11 @@ class RemoteQueries:
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> Iterator[OpenedQuery]:
         """Open a file or URL as a query of this model, with a name. The first pass sends it; the first
-        pass for another model sends it again, to an embedder of that model.
+        pass for another model sends it again, to an embedder of that model. on_decoded: never called,
+        because an embedder does not tell how far it is.
 
         A pass raises VideoError if it cannot be used, EmbedderUnavailableError if no embedder of the
         model answers, CancelledError.

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import NotReadyError
+from common.types import OnDecoded
 from searcher.api.protocols import OpenedQuery, ServingIndex
 from storyhash.query.local import LocalQueries
 
@@ -50,6 +51,7 @@ class OpenedCatalogue(Generic[OpenedT]):
         name: str,
         model_id: str,
         cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> AbstractContextManager[OpenedQuery]:
         """Open a query; the only model here is that of the index."""
-        return self.opened.queries.opened(source, name, cancellation)
+        return self.opened.queries.opened(source, name, cancellation, on_decoded)

@@ -34,6 +34,7 @@ from common.types import (
     CatalogEntry,
     Embedding,
     Float32Array,
+    OnDecoded,
     PassName,
     QueryEmbedding,
 )
@@ -102,7 +103,11 @@ class OneIndex:
 
 @contextmanager
 def embed(
-    source: Path | str, name: str, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
+    source: Path | str,
+    name: str,
+    model_id: str,
+    cancellation: Cancellation = NEVER_CANCELLED,
+    on_decoded: OnDecoded | None = None,
 ) -> Iterator[OpenedQuery]:
     """A query that shows what its content names: a film of the index, or what is wrong."""
     content = source.read_text() if isinstance(source, Path) else source.rpartition("/")[2]

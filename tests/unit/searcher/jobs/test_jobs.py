@@ -19,7 +19,7 @@ from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook
-from common.types import PassName, QueryEmbedding
+from common.types import OnDecoded, PassName, QueryEmbedding
 from searcher.api.protocols import OpenedQuery
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
@@ -189,7 +189,11 @@ def waits_then(act: Callable[[], object]) -> Any:
 
     @contextmanager
     def open_query(
-        source: object, name: str, model_id: str, cancellation: Cancellation = NEVER_CANCELLED
+        source: object,
+        name: str,
+        model_id: str,
+        cancellation: Cancellation = NEVER_CANCELLED,
+        on_decoded: OnDecoded | None = None,
     ) -> Iterator[OpenedQuery]:
         act()
         while True:
@@ -231,6 +235,35 @@ def test_a_running_job_tells_its_progress(queue: Queue) -> None:
     assert queue.run(open_query)
     progress = {"stage": "first pass", "pieces_done": 1, "pieces": 1}
     assert queue.show(answer)["progress"] == progress
+
+
+def test_a_running_job_tells_how_many_minutes_are_decoded(queue: Queue) -> None:
+    answer = queue.post()
+    told: list[dict[str, Any]] = []
+
+    def progress() -> dict[str, Any]:
+        job = queue.keyed.state.jobs.get(answer.json()["id"], None)
+        assert job is not None
+        return dict(job.progress or {})
+
+    @contextmanager
+    def open_query(
+        source: Any, name: str, model_id: str, cancellation: Cancellation, on_decoded: OnDecoded
+    ) -> Iterator[OpenedQuery]:
+        on_decoded(59.5)
+        on_decoded(125.0)
+        while "decoded_seconds" not in progress():
+            threading.Event().wait(0.01)
+        check_schema(queue, queue.show(answer))
+        told.append(queue.show(answer)["progress"])
+        with embed(source, name, model_id, cancellation) as query:
+            yield query
+
+    assert queue.run(open_query)
+    assert told == [
+        {"stage": "decoding", "pieces_done": 0, "pieces": None, "decoded_seconds": 120.0}
+    ]
+    assert queue.show(answer)["state"] == "done"
 
 
 def test_a_queued_job_is_cancelled_at_once(queue: Queue) -> None:

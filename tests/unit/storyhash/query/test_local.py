@@ -15,7 +15,7 @@ import cv2
 import pytest
 
 import storyhash.query.local
-from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.cancellation import Cancellation
 from common.errors import (
     CancelledError,
     CorruptIndexError,
@@ -168,7 +168,7 @@ def failing(tmp_path: Path) -> Iterator[tuple[Api, Any]]:
 
         @contextmanager
         def embed(
-            source: Path | str, name: str, _: str, cancellation: Cancellation = NEVER_CANCELLED
+            source: Path | str, name: str, _: str, cancellation: Cancellation, *__: object
         ) -> Iterator[OpenedQuery]:
             with queries.open(source, name, cancellation) as query:
                 yield OpenedQuery(query.pieces)
@@ -187,6 +187,17 @@ def test_a_match_that_nobody_foresaw_failing_is_that_request_alone(
         # The decoders and the place at the gate are there for the next.
         for _ in range(3):
             assert error_of(client.post("/v1/match", content=content)) == (422, "unreadable")
+
+
+def test_it_tells_how_much_is_decoded(tmp_path: Path) -> None:
+    encode_video(tmp_path / "film.mp4", film(1, 6.0), FRAMES_PER_SECOND)
+    told: list[float] = []
+    with QueryDecoder(VideoSettings(), IngestSettings(), 1) as decoder:
+        queries = LocalQueries(decoder, cast(Any, Failing()))
+        with queries.open(tmp_path / "film.mp4", "film", on_decoded=told.append) as query:
+            assert told[-1] == query.segments.end_seconds
+    assert told == sorted(set(told))
+    assert len(told) > 1
 
 
 class Together:
