@@ -6,7 +6,7 @@
 RESULTS holds what these wrote with --json: search.json, qdrant.json, backup.json, embedding.json,
 models.json and streaming.json (scripts/bench), and NAME.json of what scripts/faults ran. Each block
 between `<!-- figures: NAME -->` and `<!-- end -->` is replaced; one whose results are not there, and the
-rest of a document, are left as they are. The sizing table of docs/operations.md follows from them.
+rest of a document, are left as they are. The sizing tables follow from them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from scripts.figures_streaming import service, throughput, withstood
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "operations", "paper", "streaming")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "paper", "streaming")),
+    *(ROOT / "docs" / "operations" / f"{name}.md" for name in ("backup", "qdrant")),
 )
 PROFILES = ("sscd-motion", "offline")
 

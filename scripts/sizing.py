@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the sizing tables of docs/operations.md from the figures that benchmarks left in the documents.
+"""Write the sizing tables of docs/operations/install.md from figures of benchmarks in the documents.
 
 python -m scripts.sizing                     writes the tables into the file
 python -m scripts.sizing --check             exit code 1 when they are stale
@@ -20,7 +20,7 @@ from common.settings import KafkaSettings, ServiceSettings
 from common.types import FRAME_CODE_SIZE, VECTOR_DIMENSION
 
 ROOT = Path(__file__).parents[1]
-PATH = ROOT / "docs" / "operations.md"
+PATH = ROOT / "docs" / "operations" / "install.md"
 _PLACE = re.compile(r"(<!-- sizing -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SEGMENTS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
@@ -59,15 +59,15 @@ class Measured:
 
     @classmethod
     def read(cls) -> Measured:
-        """From README.md, docs/streaming.md and docs/operations.md."""
-        readme, streaming, operations = (
-            (ROOT / name).read_text(encoding="utf-8")
-            for name in ("README.md", "docs/streaming.md", "docs/operations.md")
+        """From README.md, docs/streaming.md and the document itself."""
+        readme, streaming, install = (
+            path.read_text(encoding="utf-8")
+            for path in (ROOT / "README.md", ROOT / "docs" / "streaming.md", PATH)
         )
         return cls(
             int(_found(r"takes (\d+) bytes of memory per segment", readme)),
             1000 * float(_found(r"\| message of an embedding \| ([\d.]+) kB \|", streaming)),
-            1000 * float(_found(r"about ([\d.]+) kB in the mirror", operations)),
+            1000 * float(_found(r"about ([\d.]+) kB in the mirror", install)),
             float(_found(r"indexed at (\d+) \(`sscd-motion`\)", readme)),
         )
 

@@ -161,8 +161,8 @@ def _variables() -> Sequence[Any]:
         from_labels(
             "instance", "Instance", 'label_values(storyhash_build_info{job=~"$job"}, instance)'
         ),
-        # Where docs/operations.md is published; change it after an import.
-        builder.ConstantVariable("runbooks").value("docs/operations.md"),
+        # Where docs/operations/runbooks.md is published; change it after an import.
+        builder.ConstantVariable("runbooks").value("docs/operations/runbooks.md"),
     ]
 
 

@@ -13,7 +13,7 @@ fitted without them."""
 SECOND_OPINION = """The queries that both profiles have. In the last rows, `offline` is asked where
 `sscd-motion` decides that no video is a copy, and its matches are added. StoryHash does this itself if
 the videos are indexed with `--second-opinion offline` ([how](usage.md#ask-a-second-profile),
-[what it costs](operations.md#a-second-opinion))."""
+[what it costs](operations/install.md#a-second-opinion))."""
 
 SPEED = """## Speed
 

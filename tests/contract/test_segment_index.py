@@ -28,7 +28,7 @@ Open = Callable[..., LocalIndex]
 _SCORE = 1e-5
 
 
-# The strictest that docs/operations.md allows.
+# The strictest that docs/operations/qdrant.md allows.
 STRICT = models.StrictModeConfig(
     enabled=True,
     max_query_limit=1280,

@@ -25,6 +25,7 @@ KUBERNETES_CONFIG = DEPLOY / "prometheus" / "kubernetes.yml"
 SERVE_CONFIG = DEPLOY / "prometheus" / "serve.yml"
 ALERTMANAGER = DEPLOY / "prometheus" / "alertmanager.yml"
 DASHBOARDS = DEPLOY / "grafana" / "dashboards"
+RUNBOOKS = ROOT / "docs" / "operations" / "runbooks.md"
 
 _VARIABLE = re.compile(r"\$(\$|\{(?P<name>\w+)(?P<kind>:[-?])?(?P<rest>[^}]*)\})")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

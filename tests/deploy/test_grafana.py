@@ -23,6 +23,7 @@ from tests.deploy.files import (
     DEPLOY,
     PROMETHEUS_CONFIG,
     ROOT,
+    RUNBOOKS,
     SERVE_CONFIG,
     alerts,
     dashboards,
@@ -162,6 +163,7 @@ def test_data_source_job_and_instance_are_chosen_by_variables(uid: str) -> None:
     board = dashboards()[uid]
     variables = {one["name"]: one for one in board["templating"]["list"]}
     assert list(variables) == ["datasource", "job", "instance", "runbooks"]
+    assert variables["runbooks"]["query"] == str(RUNBOOKS.relative_to(ROOT))
     assert variables["datasource"]["query"] == "prometheus"
     asked = [panel["datasource"] for panel in panels(board)]
     asked += [target["datasource"] for panel in panels(board) for target in panel["targets"]]
@@ -184,9 +186,9 @@ def test_the_data_source_is_asked_as_often_as_prometheus_scrapes() -> None:
 
 
 def test_each_dashboard_has_a_picture_in_the_document() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "operations" / "running.md").read_text()
     for uid in dashboards():
-        assert f"(figures/{uid}.png)" in text
+        assert f"(../figures/{uid}.png)" in text
         assert (ROOT / "docs" / "figures" / f"{uid}.png").stat().st_size > 10_000
 
 

@@ -31,7 +31,7 @@ _FILMS = 8
 # Between two requests of the honest caller, and of his clips.
 _PAUSE_SECONDS, _CLIP_SECONDS = 0.05, 5.0
 _MOST_RATIO = 3.0
-# What it holds beside the idle service: a query's 500 MiB (docs/operations.md), and a bit.
+# What it holds beside the idle service: a query's 500 MiB (docs/operations/limits.md), and a bit.
 _MOST_MORE_MIB = 600.0
 # The bounds' own answers; busy is 503.
 _REFUSED_BY_BOUNDS = {"400", "403", "408", "413", "415", "429", "431", "503", "200", "closed"}
@@ -43,7 +43,7 @@ _FEW_SHARE = 0.2
 # Of all answers, the key with few callers gets this share at least; a fair one is a half.
 _LEAST_SHARE = 0.35
 _MOST_LIVEZ_MS = 50.0
-# As docs/operations.md states it.
+# As docs/operations/limits.md states it.
 _MOST_RUNNING, _MOST_WAITING = 2, 16
 
 

@@ -16,7 +16,7 @@ from tests.faults.memory import MemoryWatch
 from tests.faults.videos import draw
 from tests.support.services import ROOT, clean_environment
 
-# Resident memory, MiB, as "Limits" in docs/operations.md states it. An idle process holds some 300 with
+# Resident memory, MiB, as docs/operations/limits.md states it. An idle process holds some 300 with
 # its models; a query may add 500, and a batch of segments that is embedded 768.
 _IDLE_MIB = 300
 PROCESS_MIB = {
