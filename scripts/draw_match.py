@@ -11,6 +11,7 @@ what they print. Needs matplotlib (the extra `evaluation`).
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ _OTHER_SEED = 103
 _FILM_SECONDS = 8.0
 _FROM, _TO = 2, 6
 """Seconds of the reference that are copied; they begin at second 4 of the query."""
+# A list of numbers, of which `json.dumps` writes each on a line of its own.
+_REGION = re.compile(r"\[[\d.,\s]+\]")
 _COPY, _CAPTION, _GREY = "#2f6fb3", "#123a63", "#555555"
 
 
@@ -57,8 +60,12 @@ def answer(frames: list[UInt8Array], profile: str) -> dict[str, Any]:
 
 
 def example(found: dict[str, Any]) -> str:
-    """The answer with only its best match and without candidates, as a block of Markdown."""
-    text = json.dumps({**found, "matches": found["matches"][:1], "candidates": []}, indent=2)
+    """The answer with only its best match and the best pair of it, without candidates, as a block of
+    Markdown."""
+    best = found["matches"][0]
+    evidence = {**best["evidence"], "pairs": best["evidence"]["pairs"][:1]}
+    shown = {**found, "matches": [{**best, "evidence": evidence}], "candidates": []}
+    text = _REGION.sub(lambda region: str(json.loads(region[0])), json.dumps(shown, indent=2))
     return f"```json\n{text}\n```"
 
 
