@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw docs/figures/match.png, the picture in README.md, and write the example of JSON in docs/usage.md.
+"""Draw docs/figures/match.png, the picture in README.md, and write the example in docs/match-json.md.
 
     python -m scripts.draw_match
 
@@ -28,7 +28,7 @@ from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 
 DOCS = Path(__file__).parents[1] / "docs"
-PICTURE, USAGE = DOCS / "figures" / "match.png", DOCS / "usage.md"
+PICTURE, EXAMPLE = DOCS / "figures" / "match.png", DOCS / "match-json.md"
 _OTHER_SEED = 103
 _FILM_SECONDS = 8.0
 _FROM, _TO = 2, 6
@@ -122,8 +122,8 @@ def main() -> None:
     frames = query()
     found = answer(frames, "sscd-motion")
     draw(frames, found["matches"][0], PICTURE)
-    text = filled(USAGE.read_text(encoding="utf-8"), "match", example(found))
-    USAGE.write_text(text, encoding="utf-8")
+    text = filled(EXAMPLE.read_text(encoding="utf-8"), "match", example(found))
+    EXAMPLE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
