@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
 # The changelog also names what is gone.
 OF_TODAY = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
-PACKAGES = ("common", "ingest", "embedder", "searcher", "evaluation", "storyhash", "scripts", "tests")
+FOLDERS = (
+    *("common", "ingest", "embedder", "searcher", "evaluation", "storyhash"),
+    *("scripts", "tests", "deploy"),
+)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -57,11 +60,11 @@ def unknown_settings(text: str) -> set[str]:
 
 
 def unknown_files(text: str) -> set[str]:
-    """The files of Python that a document names and that no package has."""
+    """The files of Python that a document names and that are not there."""
     known = {
         f"/{path.relative_to(ROOT).as_posix()}"
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
     }
     return {
         name for name in _FILE.findall(text) if not any(one.endswith(f"/{name}") for one in known)
