@@ -27,7 +27,7 @@ SEGMENTS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 SEGMENTS_PER_HOUR = 900
 # A segment of 4 s has a frame code per half second.
 FRAME_CODES = 8
-# Copies of the graph during a merge that needs room, and bytes for the process, queries and their decoders.
+# Copies of the graph during a merge that needs room; bytes for the process, queries and their decoders.
 MERGE_COPIES, PROCESS_BYTES = 2, 2_000_000_000
 # Two snapshots are kept while the next one is written.
 SNAPSHOTS = 3
