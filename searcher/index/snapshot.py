@@ -83,9 +83,14 @@ def save_snapshot(
             f"{folder}: the snapshot could not be written ({reason}); older snapshots are "
             "kept; free some disk space and run the same command again"
         ) from None
+    keep_newest(folder, keep)
+    return final
+
+
+def keep_newest(folder: Path, keep: int) -> None:
+    """Delete all snapshots but the newest `keep`."""
     for old in snapshots(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def snapshots(folder: Path) -> list[Path]:

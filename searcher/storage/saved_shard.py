@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from searcher.index.shard import Shard
-from searcher.index.snapshot import SnapshotInfo, save_snapshot
+from searcher.index.snapshot import SnapshotInfo, keep_newest, save_snapshot
 
 # Of a shard that no snapshot holds as it is.
 NO_SNAPSHOT = -1
@@ -36,8 +36,12 @@ class SavedShard:
         return self._held == (sequence, merges)
 
     def save(self, frozen: Shard, info: SnapshotInfo, merges: int, keep: int | None) -> None:
-        """Write a snapshot. Raises StorageError."""
+        """Write a snapshot, unless one of a newer catalogue was written since the shard was frozen: what
+        was deleted meanwhile must not come back. Raises StorageError."""
         with self._writing:
+            if info.sequence < self._held[0]:
+                keep_newest(self._folder, keep or self._keep)
+                return
             path = save_snapshot(
                 self._folder, frozen, info, keep=keep or self._keep, intact=self._intact
             )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from common.settings import SearcherSettings, Settings
+from searcher.index.shard import Shard
 from searcher.index.snapshot import snapshots
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
+from searcher.storage.saved_shard import SavedShard
 from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, video
 
@@ -55,3 +59,28 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, rng: np.random.Ge
         index.replace_video(Video("b", "/b", version=1), video(rng, "b", 4))
         index.save_snapshot()
     assert all(path.name.startswith("snapshot-") for path in (data / "snapshots").iterdir())
+
+
+def names(index: LocalIndex) -> list[str]:
+    """The videos in the snapshots."""
+    texts = [(path / "names.json").read_text() for path in snapshots(index.folder / "snapshots")]
+    return sorted({name for text in texts for name in json.loads(text)["videos"] if name})
+
+
+def test_a_snapshot_that_waits_while_a_video_is_deleted_does_not_keep_the_video(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalIndex.open_writer(tmp_path / "data", MANIFEST, Settings()) as index:
+        for name in ("a", "b"):
+            index.replace_video(Video(name, f"/{name}", version=1), video(rng, name, 4))
+        save = SavedShard.save
+
+        def late(saved: SavedShard, *given: Any) -> None:
+            monkeypatch.setattr(SavedShard, "save", save)
+            # The shard is frozen, and another thread writes first.
+            index.delete_video("a")
+            save(saved, *given)
+
+        monkeypatch.setattr(SavedShard, "save", late)
+        index.save_snapshot()
+        assert names(index) == ["b"]
