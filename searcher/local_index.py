@@ -262,7 +262,8 @@ class LocalIndex(MirroredIndex):
 
     def finish_deletions(self) -> None:
         """Remove deleted videos from mirror, shard and snapshots, with their thumbnails and uploaded
-        files. Also finishes deletions of a process that was killed."""
+        files. Also finishes deletions of a process that was killed. While no snapshot can be saved, the
+        deletions stay unfinished; the next start finishes them."""
         with self.changing:
             gone = self.videos.unpurged()
             if not gone:
@@ -277,4 +278,5 @@ class LocalIndex(MirroredIndex):
             self._shard.remove_videos(absent)
         # Older snapshots still have the vectors, so only the new one is kept.
         self.save_snapshot(keep=1)
-        self.videos.mark_purged(gone)
+        if not self._shard_is_behind:
+            self.videos.mark_purged(gone)

@@ -84,3 +84,25 @@ def test_a_snapshot_that_waits_while_a_video_is_deleted_does_not_keep_the_video(
         monkeypatch.setattr(SavedShard, "save", late)
         index.save_snapshot()
         assert names(index) == ["b"]
+
+
+def test_a_deletion_that_no_snapshot_has_yet_is_finished_by_the_next_start(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
+        index.replace_video(Video("a", "/a", version=1), video(rng, "a", 4))
+        index.save_snapshot()
+        with monkeypatch.context() as patched:
+            patched.setattr(Shard, "replace_videos", full)
+            with pytest.raises(MemoryError):
+                index.replace_video(Video("b", "/b", version=1), video(rng, "b", 4))
+        index.delete_video("a")
+        assert names(index) == index.videos.unpurged() == ["a"]
+    with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
+        assert names(index) == ["b"]
+        assert index.videos.unpurged() == []
