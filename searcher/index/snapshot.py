@@ -102,6 +102,12 @@ def snapshots(folder: Path) -> list[Path]:
     )
 
 
+def newest_sequence(folder: Path) -> int:
+    """The highest sequence number of a snapshot, damaged or not; -1 if there is none."""
+    numbers = (path.name.removeprefix(_PREFIX) for path in snapshots(folder))
+    return max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+
 def load_newest(folder: Path, settings: SearcherSettings, model_id: str) -> LoadedSnapshot | None:
     """The newest valid snapshot; None if there is no snapshot. If all are damaged, the shard is empty and
     its sequence is -1. Raises ModelMismatchError if it has vectors of another model."""

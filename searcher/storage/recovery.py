@@ -12,7 +12,7 @@ from common.settings import SearcherSettings
 from common.slices import slices
 from common.types import Embedding
 from searcher.index.shard import Shard
-from searcher.index.snapshot import load_newest
+from searcher.index.snapshot import load_newest, newest_sequence
 from searcher.mirror.base import Mirror
 from searcher.storage.saved_shard import NO_SNAPSHOT
 from searcher.storage.video import Video
@@ -60,6 +60,10 @@ def recovered_shard(
     snapshots: Path, settings: SearcherSettings, model_id: str, videos: VideoStore, mirror: Mirror
 ) -> RecoveredShard:
     """The newest valid snapshot, updated to the catalogue, or a shard rebuilt from the mirror."""
+    newest = newest_sequence(snapshots)
+    if videos.sequence < newest:
+        # The catalogue was lost. What is saved from now on is newer than what was saved before.
+        videos.continue_after(newest)
     loaded = load_newest(snapshots, settings, model_id)
     if loaded is None or loaded.info.sequence < 0:
         said = (

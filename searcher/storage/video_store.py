@@ -33,6 +33,11 @@ class VideoStore:
         ((value,),) = self._database.query("SELECT value FROM counters WHERE name = 'sequence'")
         return int(value)
 
+    def continue_after(self, sequence: int) -> None:
+        """Have the sequence number above this one."""
+        with self._database.change() as execute:
+            execute("UPDATE counters SET value = ? WHERE name = 'sequence'", sequence + 1)
+
     @property
     def owns_mirror(self) -> bool:
         """Whether what the mirror holds was written beside this catalogue, so that points without a row

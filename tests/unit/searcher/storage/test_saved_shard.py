@@ -106,3 +106,21 @@ def test_a_deletion_that_no_snapshot_has_yet_is_finished_by_the_next_start(
     with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
         assert names(index) == ["b"]
         assert index.videos.unpurged() == []
+
+
+def test_a_video_that_is_deleted_after_the_catalogue_was_lost_is_in_no_snapshot(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = tmp_path / "data"
+    with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
+        for version in range(1, 6):
+            points = video(rng, "a", 4, version=version)
+            index.replace_video(Video("a", "/a", version=version), points)
+        index.replace_video(Video("b", "/b", version=1), video(rng, "b", 4))
+        index.save_snapshot()
+    for path in data.glob("videos.sqlite*"):
+        path.unlink()
+    with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
+        assert index.notices == ["the catalogue was rebuilt from the mirror: 2 videos"]
+        index.delete_video("a")
+        assert names(index) == ["b"]
