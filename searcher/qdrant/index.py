@@ -72,6 +72,7 @@ class QdrantIndex(LocalIndex):
             opened.callback(store.close)
             index = cls(folder, manifest, settings, database, store, lock)
             index.thumbnails.sweep()
+            index.uploads.sweep()
             index.notices += store.notices
             index._recover()
             index._half_done.update(index.videos.pending())
@@ -236,6 +237,7 @@ class QdrantIndex(LocalIndex):
             self._unhidden |= {one: self.videos.next_version(one) - 1 for one in absent}
             self._show()
             self.thumbnails.delete(absent)
+            self.uploads.delete(absent)
             self.videos.mark_purged(gone)
 
     def close(self) -> None:

@@ -610,3 +610,22 @@ def test_a_search_waits_for_no_write(nodes: Nodes, monkeypatch: pytest.MonkeyPat
     writing.join()
     assert written
     store.close()
+
+
+def test_no_file_of_a_deleted_upload_is_left(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    film = tmp_path / "film"
+    film.write_bytes(b"film")
+    with writer(nodes, tmp_path / "data") as index:
+        path = index.uploads.path("a", "f" * 64, "film.mp4")
+        with index.uploads.taken_in(film, 1000) as file:
+            index.uploads.keep(file, "a", path)
+        put(index, video(rng, "a", 3))
+        assert index.uploads.count("a") == 1
+        index.delete_video("a")
+        assert index.uploads.count("a") == 0
+        unfinished = path.parent.parent / "crashed.new"
+        unfinished.write_bytes(b"film")
+    with writer(nodes, tmp_path / "data"):
+        assert not unfinished.exists()
