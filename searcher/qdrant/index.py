@@ -198,6 +198,13 @@ class QdrantIndex(LocalIndex):
     def freeze_shard(self) -> None:
         """There is no shard here."""
 
+    def compact(self) -> None:
+        """Rewrite the catalogue without the bytes of what was deleted. Qdrant does the same with its
+        segments when it optimises them. Raises DataFolderError if read-only, StorageError."""
+        with self.changing:
+            self._check_writable()
+            self._database.compact()
+
     def rebuild(self) -> None:
         """Nothing to do: there is no second copy to rebuild."""
 

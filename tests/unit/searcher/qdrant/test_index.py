@@ -6,6 +6,7 @@ import itertools
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -629,3 +630,17 @@ def test_no_file_of_a_deleted_upload_is_left(
         unfinished.write_bytes(b"film")
     with writer(nodes, tmp_path / "data"):
         assert not unfinished.exists()
+
+
+def test_the_catalogue_is_rewritten_without_what_was_deleted(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with writer(nodes, tmp_path) as index:
+        points = video(rng, "a", 3)
+        index.replace_video(replace(row(points), title="a secret title"), points)
+        index.delete_video("a")
+        index.compact()
+        files = [path.read_bytes() for path in tmp_path.glob("videos.sqlite*")]
+        assert not any(b"a secret title" in content for content in files)
+    with reader(nodes, tmp_path) as index, pytest.raises(DataFolderError, match="read-only"):
+        index.compact()
