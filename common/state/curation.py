@@ -5,6 +5,7 @@ What is disabled is kept, but no search and no match finds it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,9 @@ class CurationStore(Store):
     def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
         super().__init__(database, clock)
         self._current: Curation | None = None
+        # Number of readings that began, and the one that gave `_current`.
+        self._begun = self._kept = 0
+        self._lock = threading.Lock()
 
     @property
     def current(self) -> Curation:
@@ -76,6 +80,9 @@ class CurationStore(Store):
 
     def read(self) -> Curation:
         """Read it again."""
+        with self._lock:
+            self._begun += 1
+            number = self._begun
         with self._database.read() as connection:
             ids = connection.execute(select(DISABLED_VIDEOS.c.video_id)).scalars().all()
             banks = connection.execute(select(BANKS)).all()
@@ -95,7 +102,10 @@ class CurationStore(Store):
                 for row in banks
             },
         )
-        self._current = found
+        with self._lock:
+            # A reading that began later may have seen a change that this one has not.
+            if number > self._kept:
+                self._kept, self._current = number, found
         return found
 
     def disable(self, video_id: str, key_id: str | None) -> None:

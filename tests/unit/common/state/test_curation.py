@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.errors import UsageError
 from common.state import curation
-from common.state.curation import BankSetting, CurationStore
+from common.state.curation import BankSetting, Curation, CurationStore
 from common.state.database import StateDatabase
 
 ODD = "half \ud800, NUL \0"
@@ -29,6 +31,22 @@ def test_disabled_videos_are_kept_and_other_processes_read_them(
     store.enable("a")
     store.enable("unknown")
     assert store.current.disabled == {ODD}
+
+
+def test_a_slow_reading_does_not_undo_a_change_that_came_meanwhile(
+    database: StateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real = CurationStore(database), curation.Curation
+
+    def slow(*found: Any) -> Curation:
+        monkeypatch.setattr(curation, "Curation", real)
+        # The rows are read, and another thread is faster.
+        store.disable("a", None)
+        return real(*found)
+
+    monkeypatch.setattr(curation, "Curation", slow)
+    store.read()
+    assert store.current.disabled == {"a"}
 
 
 def test_what_is_set_about_a_bank_replaces_what_was(
