@@ -23,6 +23,8 @@ Part: TypeAlias = Embedding | SegmentFailed
 STAGED_PARTS = ("staged_segments", "staged_thumbnails")
 # SQLite takes so many values in one statement for certain.
 _AT_ONCE = 500
+# Of a version: a larger number may be none that SQLite takes.
+_MOST_DIGITS = 18
 
 
 @dataclass(slots=True)
@@ -220,7 +222,7 @@ class StagedVideos:
             "FROM staged_videos LEFT JOIN staged_ends USING (video_id, version) "
             "WHERE (video_id, version) > (?, ?) ORDER BY video_id, version LIMIT ?",
             video_id,
-            int(version) if version.isdigit() else 0,
+            int(version) if version.isdecimal() and len(version) <= _MOST_DIGITS else 0,
             limit + 1,
         )
         found = [self._staged_video(*row) for row in rows[:limit]]

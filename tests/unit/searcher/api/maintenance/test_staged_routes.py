@@ -90,6 +90,11 @@ def test_what_waits_is_listed_with_what_it_waits_for(server: str) -> None:
     )
 
 
+@pytest.mark.parametrize("cursor", ["a@v²", f"a@v{2**63}", f"a@v{'9' * 5000}", "@v", "a"])
+def test_a_cursor_that_no_page_gave_is_no_error_of_the_service(server: str, cursor: str) -> None:
+    assert httpx.get(f"{server}/v1/staged", params={"cursor": cursor}).status_code == 200
+
+
 def test_a_video_is_dropped_by_its_id_and_by_its_version(server: str, index: LocalIndex) -> None:
     code, told = run("staged", "list", "--server", server)
     assert (code, named(told)) == (0, ALL)
