@@ -55,7 +55,8 @@ class AuditLog(Store):
             values[name] = plain(values[name])[:_MAX_TEXT]
         with self._database.change() as connection:
             connection.execute(insert(AUDIT_LOG).values(at=int(1000 * now), **values))
-            if now - self._deleted_at >= _DELETE_EVERY_SECONDS:
+            # The clock may have been set back.
+            if not 0 <= now - self._deleted_at < _DELETE_EVERY_SECONDS:
                 before = int(1000 * now) - self._keep_days * _DAY_MILLISECONDS
                 connection.execute(delete(AUDIT_LOG).where(AUDIT_LOG.c.at < before))
                 self._deleted_at = now

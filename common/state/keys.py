@@ -182,7 +182,8 @@ class KeyStore(Store):
         key, now = _key(row), self._now()
         if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
             return None
-        if key.last_used_at is None or now - key.last_used_at >= 1000 * LAST_USED_SECONDS:
+        # The clock may have been set back.
+        if key.last_used_at is None or not 0 <= now - key.last_used_at < 1000 * LAST_USED_SECONDS:
             self._note_use(key.id, now)
         return key
 

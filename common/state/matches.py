@@ -131,7 +131,8 @@ class MatchStore(Store):
         with self._database.change(alone=True) as connection:
             ids = [_record(connection, one, now, events) for one in found]
             tell(connection, events, now)
-        if self._clock() - self._trimmed_at >= _TRIM_EVERY_SECONDS:
+        # The clock may have been set back.
+        if not 0 <= self._clock() - self._trimmed_at < _TRIM_EVERY_SECONDS:
             self._trimmed_at = self._clock()
             self.trim()
         return ids

@@ -50,3 +50,16 @@ def test_any_id_can_be_an_object(database: StateDatabase) -> None:
         log.record(Change("a", "", name, 200))
     found = [item["object"] for item in log.page()[0]]
     assert found == ["'; DROP TABLE audit_log; --", "фильм", "x" * 1024, "a\ufffdb", "film?.mp4"]
+
+
+def test_old_entries_are_deleted_after_a_clock_that_was_ahead_is_set_back(
+    database: StateDatabase,
+) -> None:
+    now = [1_800_000_000.0 + 1000 * DAY]
+    log = AuditLog(database, 2, lambda: now[0])
+    log.record(Change("a", "", "ahead", 200))
+    now[0] = 1_800_000_000.0
+    log.record(Change("a", "", "old", 200))
+    now[0] += 3 * DAY
+    log.record(Change("a", "", "new", 200))
+    assert [item["object"] for item in log.page()[0]] == ["new", "ahead"]

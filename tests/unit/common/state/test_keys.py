@@ -93,6 +93,8 @@ def test_the_last_use_is_known_to_some_minutes(keys: KeyStore, clock: Clock) -> 
     assert last_used() == first
     clock.now += 1
     assert last_used() == first + 1000 * LAST_USED_SECONDS
+    clock.now -= 1000 * LAST_USED_SECONDS
+    assert last_used() == int(1000 * clock.now)
 
 
 def test_of_many_that_start_together_one_gets_the_first_key(keys: KeyStore) -> None:

@@ -134,6 +134,16 @@ def test_old_matches_go_and_of_too_many_those_without_a_verdict_go_first(stores:
     assert stores.ids() == [ids[3], ids[2], ids[0]]
 
 
+def test_old_matches_go_after_a_clock_that_was_ahead_is_set_back(stores: Stores) -> None:
+    stores.clock.now += 1000 * DAY
+    ids = stores.matches.record([match("video:ahead", "a")])
+    stores.clock.now -= 1000 * DAY
+    stores.matches.record([match("video:old", "a")])
+    stores.clock.now += 11 * DAY
+    ids += stores.matches.record([match("video:new", "a")])
+    assert stores.ids() == ids[::-1]
+
+
 def test_the_history_of_verdicts_is_kept(stores: Stores) -> None:
     (one,) = stores.matches.record([match("video:q", "a")])
     assert stores.verdicts.latest([one]) == {}
