@@ -253,6 +253,7 @@ class VideoStore:
             "videos",
             "settled",
             "staged_segments",
+            "staged_thumbnails",
             "staged_ends",
             "staged_videos",
             "missing_segments",

@@ -122,3 +122,11 @@ def test_a_data_folder_of_before_opens(tmp_path: Path, rng: np.random.Generator)
     with open_keeping(tmp_path / "data") as index:
         feed(index, *pictured(rng, 1, version=2), end("a", 1, 2))
         assert kept(index) == [picture(2, 0.0)]
+
+
+def test_an_index_that_begins_anew_has_none_of_what_was_staged(
+    index: LocalIndex, rng: np.random.Generator
+) -> None:
+    feed(index, *pictured(rng, 2))
+    index.videos.forget_everything()
+    assert list(index.staging.thumbnails("a", 1)) == []
