@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from common.metrics import Metrics
 from common.state.deliveries import Attempt, DeliveryStore
+from common.state.webhooks import MAX_WEBHOOKS
 from common.uris import public_uri
 from searcher.webhooks.sender import Sender, SendError
 
 _log = logging.getLogger("storyhash.webhooks")
 # Attempts at the same time, each for another webhook: a slow receiver delays only its own events.
-_AT_ONCE = 16
+_AT_ONCE = MAX_WEBHOOKS
 # The outbox is looked at this often.
 _TICK_SECONDS = 0.5
 _TRIM_SECONDS = 30.0

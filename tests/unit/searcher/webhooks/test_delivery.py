@@ -21,7 +21,7 @@ from common.settings import Settings, WebhookSettings
 from common.state.deliveries import Delivery
 from common.state.outbox import Event
 from common.state.state import State
-from common.state.webhooks import NewWebhook
+from common.state.webhooks import MAX_WEBHOOKS, NewWebhook
 from searcher.webhooks.deliverer import Deliverer
 from searcher.webhooks.sender import Sender, SendError, check_url
 from storyhash.client.webhooks import verify_webhook
@@ -340,3 +340,28 @@ def test_an_error_that_nobody_foresaw_costs_one_delivery(
 
     asyncio.run(asyncio.wait_for(until_delivered(), 300))
     assert len(receiver.accepted) == 2
+
+
+def test_one_receiver_gets_its_event_while_all_others_hang(state: State) -> None:
+    made = [
+        state.webhooks.create(NewWebhook(f"https://example.org/{number}"))[0]
+        for number in range(MAX_WEBHOOKS)
+    ]
+    state.webhooks.tell(event(1))
+    # The database may take them in the order of their ids.
+    last, stopping = max(made, key=lambda one: one.id), threading.Event()
+
+    class Hanging(Sender):
+        async def send(self, url: str, *_: Any) -> int:
+            if url != last.url:
+                await asyncio.Event().wait()
+            stopping.set()
+            return 200
+
+    deliverer = Deliverer(state.deliveries, Hanging(LOCAL), Metrics.create("serve"), 60.0)
+
+    async def deliver() -> None:
+        await asyncio.wait_for(deliverer.run(stopping), 60)
+
+    asyncio.run(deliver())
+    assert states(state, last.id)["delivered"] == 1
