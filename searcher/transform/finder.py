@@ -39,7 +39,7 @@ Comparer: TypeAlias = Callable[[Sequence[Moment], KeypointsOf], PictureCompariso
 MOST_COMPARED = 8
 """Matches of one query whose pictures are compared: the best ones."""
 MOST_IMPROBABLE = 3
-"""How many of them may be improbable; see `IMPROBABLE`."""
+"""How many of them may be improbable non-matches; see `IMPROBABLE`."""
 _SETTING = "STORYHASH_MATCHING__TRANSFORM_SECONDS"
 
 
@@ -150,14 +150,15 @@ class TransformFinder:
 
 
 def _worth_comparing(report: MatchReport) -> list[int]:
-    """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable ones
-    only the best."""
+    """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable
+    doubtful ones only the best."""
     numbers, improbable = [], 0
     for number, (run, decision) in enumerate(report.judged):
-        if decision != "no_match" or is_doubtful(run):
+        if decision == "no_match":
             improbable += run.probability < IMPROBABLE
-            if improbable <= MOST_IMPROBABLE:
-                numbers.append(number)
+            if not is_doubtful(run) or improbable > MOST_IMPROBABLE:
+                continue
+        numbers.append(number)
     return numbers
 
 

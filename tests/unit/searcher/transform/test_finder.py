@@ -151,6 +151,14 @@ def test_of_improbable_matches_the_best_are_compared_at_their_first_guesses() ->
     assert [len(film.asked) for film in films.values()] == [3, 3, 3, 0, 0]
 
 
+def test_every_match_to_review_gets_a_transform_however_improbable_it_is() -> None:
+    policies = Policies(Policy(copy_probability=0.75, review_probability=0.001))
+    matches = [match(f"film{number}", probability=0.005) for number in range(5)]
+    given = report(*matches).with_matches(matches, policies)
+    found = TransformFinder(Files(), 60.0).add_to(given, None, str, policies)
+    assert [one.transform is not None for one in found.matches] == [True] * 5
+
+
 def test_a_match_that_runs_backwards_is_read_backwards() -> None:
     places = [one.reference_seconds[0] for one in times_of(match("film", tempo=-1.0))]
     assert places == sorted(places, reverse=True)
