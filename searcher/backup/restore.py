@@ -55,6 +55,11 @@ def restore_backup(backup: Path, settings: Settings, *, force: bool = False) -> 
     """
     manifest = check_intact(backup)
     folder = settings.data_dir
+    if backup.resolve().is_relative_to(folder.resolve()):
+        raise DataFolderError(
+            f"{backup} lies in the data folder {folder}, all of which would be replaced; move the backup "
+            "to another folder"
+        )
     try:
         private_folder(folder)
         with ExitStack() as opened:

@@ -305,6 +305,16 @@ def test_a_restore_replaces_nothing_that_is_used_or_there_unless_it_is_forced(
     assert holds(folder, later[0]) == []
 
 
+def test_a_backup_in_the_data_folder_is_not_replaced_by_what_it_restores(
+    index: LocalIndex, folder: Path
+) -> None:
+    made = create_backup(source(index), folder / "backups")
+    index.close()
+    with pytest.raises(DataFolderError, match="move the backup to another folder"):
+        restore_backup(made, settings_of(folder), force=True)
+    assert damage(made) == []
+
+
 def test_an_interrupted_restore_is_no_data_folder_and_can_be_repeated(
     index: LocalIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
