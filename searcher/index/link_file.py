@@ -84,7 +84,9 @@ class _Changes:
         before, after = LowestLinks(old).array, LowestLinks(new).array
         levels = faiss.vector_to_array(new.hnsw.levels)
         known = faiss.vector_to_array(old.hnsw.levels)
-        if not np.array_equal(known, levels[: len(known)]):
+        starts, places = (faiss.vector_to_array(one.hnsw.offsets) for one in (old, new))
+        if not np.array_equal(starts, places[: len(starts)]):
+            # The graph was built anew, perhaps with another number of links per node.
             return None
         most, found = int(_MOST * len(after)) - (len(after) - len(before)), 0
         changed = [np.zeros(0, np.int64)]

@@ -110,6 +110,22 @@ def test_a_rebuilt_graph_is_written_whole(tmp_path: Path, rng: np.random.Generat
     assert len(loaded.shard.search(unit_rows(rng, 1), 5)[0]) == 5
 
 
+@pytest.mark.parametrize(("before", "after", "segments"), [(32, 31, 20), (31, 32, 2)])
+def test_a_graph_with_another_number_of_links_per_node_is_written_whole(
+    tmp_path: Path, rng: np.random.Generator, before: int, after: int, segments: int
+) -> None:
+    for links in (before, after):
+        settings = SearcherSettings(delta_rows=segments, ef_construction=40, hnsw_m=links)
+        shard = Shard(settings)
+        shard.add(video(rng, "a", segments))
+        shard.wait_for_build()
+        newer = save(tmp_path, shard, 1)
+    assert entry(newer) is None
+    loaded = load_newest(tmp_path, SETTINGS, MODEL_ID)
+    assert loaded is not None
+    assert structure(loaded.shard) == structure(shard)
+
+
 @pytest.mark.parametrize(
     "name", ["graph-0.faiss", "graph-0-changed-at.npy", "graph-0-added-levels.npy"]
 )
