@@ -27,6 +27,8 @@ _CONNECTIONS = 4
 # An arbitrary fixed number: the lock for changing the schema and for creating the first key.
 _ADVISORY_LOCK = 0x53484B53
 _READING = {"storyhash_reading": True}
+# SQLite's readers have it anyway.
+_OF_ONE_VERSION = {"isolation_level": "REPEATABLE READ"}
 
 
 class StateDatabase:
@@ -38,6 +40,7 @@ class StateDatabase:
         Raises StateError, SettingsError.
         """
         given = settings.state.url
+        self._isolation = {} if given is None else _OF_ONE_VERSION
         if given is None:
             path = settings.data_dir / FILES[0]
             self._name = str(path)
@@ -67,7 +70,7 @@ class StateDatabase:
         with (
             self._told(),
             self._engine.connect() as connection,
-            connection.execution_options(**_READING).begin(),
+            connection.execution_options(**_READING, **self._isolation).begin(),
         ):
             yield connection
 

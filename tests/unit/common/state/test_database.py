@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from common.errors import SettingsError, StateError
 from common.settings import Settings, StateSettings
@@ -23,7 +23,7 @@ from common.state.database import StateDatabase
 from common.state.keys import KeyStore
 from common.state.matches import FoundMatch, MatchFilter, MatchStore
 from common.state.migrate import FOLDER, HEAD
-from common.state.tables import METADATA
+from common.state.tables import API_KEYS, METADATA
 from tests.support import state_schema
 
 pytestmark = pytest.mark.usefixtures("own_migrations")
@@ -121,6 +121,16 @@ def test_what_fails_leaves_nothing_behind(database: StateDatabase) -> None:
         fail()
     with database.read() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
+
+
+def test_a_reading_sees_one_version_of_the_data(database: StateDatabase) -> None:
+    keys = select(func.count()).select_from(API_KEYS)
+    with database.read() as connection:
+        assert connection.execute(keys).scalar_one() == 0
+        KeyStore(database).create_first()
+        assert connection.execute(keys).scalar_one() == 0
+    with database.read() as connection:
+        assert connection.execute(keys).scalar_one() == 1
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
