@@ -60,6 +60,8 @@ class JobRunner:
         if time.monotonic() >= self._trim_at:
             self._trim_at = time.monotonic() + _TRIM_SECONDS
             store.trim()
+            # Another service may have cancelled a job; it cannot delete the upload here.
+            self._jobs.files.sweep(store.open_ids(owner))
         job = store.take(owner) if store.has_queued(owner) else None
         if job is None:
             return False

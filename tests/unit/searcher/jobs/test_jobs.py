@@ -50,10 +50,13 @@ class Queue:
     def show(self, answer: Any) -> dict[str, Any]:
         return dict(self.ask("GET", answer.headers["Location"]).json())
 
-    def run(self, embedding: Any = embed) -> bool:
+    def runner(self, embedding: Any = embed) -> JobRunner:
         reviews = Reviews(lambda: self.keyed.state)
         queries = MatchQueries(embedding, self.keyed.api.metrics, reviews)
-        runner = JobRunner(self.keyed.jobs, queries, self.keyed.api.catalogue.current)
+        return JobRunner(self.keyed.jobs, queries, self.keyed.api.catalogue.current)
+
+    def run(self, embedding: Any = embed) -> bool:
+        runner = self.runner(embedding)
         runner.recover()
         return runner.run_next(self.stopping)
 
@@ -272,6 +275,15 @@ def test_a_queued_job_is_cancelled_at_once(queue: Queue) -> None:
     assert queue.show(answer)["state"] == "cancelled"
     assert queue.uploads == []
     assert not queue.run()
+
+
+def test_the_upload_of_a_job_that_another_service_cancelled_is_deleted(queue: Queue) -> None:
+    answer = queue.post()
+    os.utime(queue.uploads[0], (0, 0))
+    # The other service has the same state database, and its own folder.
+    assert queue.keyed.state.jobs.cancel(answer.json()["id"], None)
+    assert not queue.runner().run_next(queue.stopping)
+    assert queue.uploads == []
 
 
 def test_a_job_of_a_service_that_stops_is_done_after_the_next_start(queue: Queue) -> None:
