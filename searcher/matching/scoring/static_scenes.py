@@ -137,6 +137,8 @@ def _support(
     sides = profile[[best - side, best + side]]
     middle = line + steps[best]
     middle = middle[(middle >= ref_times[0]) & (middle <= ref_times[-1])]
+    if not len(middle):
+        return None
     # At the frames of the reference that are in the run.
     near = ref_times[np.abs(ref_times[:, None] - middle[None, :]).min(axis=1) <= _SAME_SECONDS]
     rows = itself[np.isin(ref_times, near)]
