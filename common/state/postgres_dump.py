@@ -48,7 +48,8 @@ def restore_state(settings: Settings, dump: Path) -> bool:
         *(settings, _RESTORE, "--single-transaction", "--exit-on-error"),
         "--no-owner",
         "--no-privileges",
-        f"--dbname={postgres_url(settings).database}",
+        # The one that the environment names, or the default of PostgreSQL.
+        "--dbname=",
         str(dump),
     )
     return True

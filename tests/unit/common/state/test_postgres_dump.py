@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from common.errors import StateError
 from common.settings import Settings, StateSettings
@@ -22,10 +23,8 @@ def settings_of(url: str) -> Settings:
     return Settings(state=StateSettings(url=SecretStr(url)))
 
 
-def test_a_dump_restores_keys_into_an_empty_database_and_replaces_none(
-    postgres_url: str, tmp_path: Path
-) -> None:
-    settings, dump = settings_of(postgres_url), tmp_path / "state.dump"
+def dump_and_restore(url: str, dump: Path) -> None:
+    settings = settings_of(url)
     with State(settings) as state:
         key_of(state, Role.WRITER)
         keys = [key.to_json() for key in state.keys.page()[0]]
@@ -39,6 +38,23 @@ def test_a_dump_restores_keys_into_an_empty_database_and_replaces_none(
     assert restore_state(settings, dump)
     with State(settings) as state:
         assert [key.to_json() for key in state.keys.page()[0]] == keys
+
+
+def test_a_dump_restores_keys_into_an_empty_database_and_replaces_none(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    dump_and_restore(postgres_url, tmp_path / "state.dump")
+
+
+def test_an_address_without_a_database_is_that_of_the_default_one(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = make_url(postgres_url)
+    monkeypatch.setenv("PGDATABASE", str(address.database))
+    dump_and_restore(
+        address._replace(database=None).render_as_string(hide_password=False),
+        tmp_path / "state.dump",
+    )
 
 
 def program(folder: Path, name: str, text: str) -> None:
