@@ -113,7 +113,7 @@ class UploadedVideos:
 
     def _check_room(self, size: int, most_bytes: int) -> None:
         if self._bytes is None:
-            self._bytes = sum(path.stat().st_size for path in self._folder.glob("*/*"))
+            self._bytes = sum(map(_size_of, self._folder.glob("*/*")))
         if self._bytes + self._arriving + size > most_bytes:
             raise UploadsFullError(
                 f"the uploaded videos of the catalogue use {self._bytes + self._arriving} of "
@@ -138,6 +138,14 @@ class UploadedVideos:
 
     def _failed(self, error: OSError) -> StorageError:
         return StorageError(f"{self._folder}: {error.strerror}; free some disk space")
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file; 0 if it was deleted meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def shown_uri(video_id: str, uri: str) -> str:

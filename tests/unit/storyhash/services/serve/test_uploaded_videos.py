@@ -283,3 +283,11 @@ def test_the_key_that_posts_a_video_pays_for_its_seconds(shop: Shop) -> None:
     assert error_of(shop.client.post("/v1/match", content=FILM, headers=shop.writer)) == (
         *(429, "quota_exceeded"),
     )
+
+
+def test_a_file_that_is_deleted_while_all_are_counted_has_no_bytes(shop: Shop) -> None:
+    folder = shop.bench.folder / "uploads" / "another"
+    folder.mkdir(parents=True)
+    # It is listed, and is gone when its size is read.
+    (folder / "film.mp4").symlink_to("nowhere")
+    assert shop.post("?video_id=tea").status_code == 202
