@@ -25,7 +25,7 @@ from searcher.curation.exception_schemas import (
     ExceptionPage,
     NewException,
 )
-from searcher.review.reviews import Reviews, decide_stored
+from searcher.review.reviews import Reviews, decide_stored, forget_deleted
 
 _MAX_JSON_BYTES = 1 << 16
 
@@ -56,7 +56,8 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         once = once_of(request, given.model_dump_json())
 
         def add() -> tuple[dict[str, Any], bool]:
-            video = visible_video(catalogue.current().index.videos, given.ref_video_id, caller)
+            answering = catalogue.current()
+            video = visible_video(answering.index.videos, given.ref_video_id, caller)
             new = exceptions.NewException(
                 given.kind,
                 video.bank,
@@ -69,9 +70,11 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
                 author=caller.name,
                 key_id=caller.key_id,
             )
-            return reviews.state.exceptions.add(
+            added = reviews.state.exceptions.add(
                 new, decide_stored, caller.banks, once, dry_run=dry_run
             )
+            forget_deleted(reviews.state, [given.ref_video_id], answering)
+            return added
 
         if dry_run:
             facts.change = ""

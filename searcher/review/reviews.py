@@ -74,8 +74,8 @@ class Reviews:
 
 
 def forget_deleted(state: State, video_ids: Iterable[str], answering: ServingIndex) -> None:
-    """A video that was deleted while it was matched took along only what was stored before: delete what
-    has been stored of it since. Raises StateError."""
+    """A video that was deleted while somebody worked on it took along only what was stored before: delete
+    what has been stored of it since. Raises StateError."""
     for video_id in set(video_ids):
         if answering.index.videos.get(video_id) is None:
             state.forget_video(video_id)

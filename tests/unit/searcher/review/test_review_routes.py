@@ -287,6 +287,21 @@ def test_a_video_that_is_deleted_while_it_is_matched_leaves_no_match(
     assert [one["ref_video_id"] for one in page["items"]] == [A]
 
 
+def test_a_video_that_is_deleted_while_it_is_excepted_has_no_exception(
+    review: Reviewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, add = review.keyed.state.exceptions, review.keyed.state.exceptions.add
+
+    def deleted_meanwhile(*given: Any, **options: Any) -> Any:
+        review.keyed.api.index.delete_video(COPY)
+        return add(*given, **options)
+
+    monkeypatch.setattr(store, "add", deleted_meanwhile)
+    body = {"kind": "pair", "ref_video_id": COPY, "query_fingerprint": "video:x", "reason": "x"}
+    assert review.ask("POST", "/v1/exceptions", json=body).status_code == 201
+    assert store.count_of(COPY) == 0
+
+
 def test_a_deleted_video_is_the_best_non_match_no_more(
     review: Reviewing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

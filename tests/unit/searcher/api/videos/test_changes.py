@@ -68,6 +68,20 @@ def test_a_video_that_is_deleted_is_disabled_no_more(keyed: Keyed) -> None:
     assert keyed.state.curation.read().disabled == set()
 
 
+def test_a_video_that_is_deleted_while_it_is_disabled_is_not_disabled(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, disable = keyed.state.curation, keyed.state.curation.disable
+
+    def deleted_meanwhile(*given: Any) -> None:
+        keyed.api.index.delete_video(COPY)
+        disable(*given)
+
+    monkeypatch.setattr(store, "disable", deleted_meanwhile)
+    assert patch(keyed, COPY, json={"disabled": True}).status_code == 200
+    assert store.read().disabled == set()
+
+
 def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     tag = keyed.ask("GET", f"/v1/videos/{A}", keyed.all).headers["ETag"]
     given = {"headers": {"If-Match": tag}, "json": {"title": "mine"}}
