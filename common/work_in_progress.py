@@ -131,8 +131,12 @@ class WorkInProgress:
         finally:
             self.release(*names)
 
-    def close(self) -> None:
-        """Clear the record at a normal end of the process, even if threads are still at work."""
+    def close(self, *, forget: bool = True) -> None:
+        """Clear the record at a normal end of the process, even if threads are still at work. forget:
+        False leaves what is in progress to the next process, as after a crash."""
+        with self._guard:
+            if not forget:
+                self._crashes |= dict.fromkeys(self._names, 1)
         self.release()
         with self._guard:
             self._path = None

@@ -42,6 +42,10 @@ class Deletions:
         """Keep notes here from now on, and use this reserve where the disk is full."""
         self._notes, self._reserve = notes, reserve
 
+    def close(self) -> None:
+        """Release the notes. What has not ended is ended by the next process."""
+        self._notes.close(forget=False)
+
     @contextmanager
     def begun(self, video_id: str, video: Video | None) -> Iterator[Event | None]:
         """The event of a deletion; None for a video that is unknown and was not being deleted. Within the

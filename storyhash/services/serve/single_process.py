@@ -117,11 +117,12 @@ def run_serve(
         open_for_indexing(settings, answering=True) as services,
         open_second_for_indexing(settings, answering=True) as second,
         opened_access(access, settings),
-        closing(WorkInProgress.open(settings.data_dir, "delete")) as notes,
+        closing(deletions),
     ):
         check_banks(services.index, settings.matching)
         _log_notices(services)
         jobs.open(settings.data_dir / JOBS_FOLDER)
+        notes = WorkInProgress.open(settings.data_dir, "delete")
         deletions.open(notes, DiskReserve(settings.data_dir))
         _end_deletions(deletions, services.index, reviews)
         # Queries have decoders that indexing does not keep busy, and jobs have one of them.

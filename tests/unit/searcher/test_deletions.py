@@ -49,6 +49,19 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
     assert one.event.id in name
 
 
+def test_what_an_error_interrupted_is_ended_after_an_orderly_restart(tmp_path: Path) -> None:
+    deletions = Deletions(WorkInProgress.open(tmp_path, "test"))
+    with pytest.raises(ZeroDivisionError):
+        _interrupted(deletions)
+    deletions.close()
+    for expected in (["a.mp4"], []):
+        after = Deletions(WorkInProgress.open(tmp_path, "test"))
+        ended: list[Deletion] = []
+        after.recover(ended.append)
+        after.close()
+        assert [one.video_id for one in ended] == expected
+
+
 def test_an_unknown_video_is_no_deletion() -> None:
     deletions = Deletions()
     with deletions.begun("a.mp4", None) as event:
