@@ -122,17 +122,20 @@ class QuotaStore(Store):
                 f"{self.seconds_left()} s, or ask for a larger quota"
             )
 
-    def note_payer(self, video_id: str, key_id: str) -> None:
-        """Note which key pays for a video when it is decoded."""
+    def note_payer(self, video_id: str, key_id: str | None) -> str | None:
+        """Note which key pays for a video when it is decoded; returns the one that would have paid. None
+        means nobody."""
         now = self._now()
-        video = text_hash(video_id)
         with self._database.change(alone=True) as connection:
+            former = _take_payer(connection, video_id)
             table = VIDEO_PAYERS
-            old = table.c.created_at < now - 1000 * _PAYER_SECONDS
-            connection.execute(delete(table).where(old | (table.c.video_hash == video)))
             connection.execute(
-                insert(table).values(video_hash=video, key_id=key_id, created_at=now)
+                delete(table).where(table.c.created_at < now - 1000 * _PAYER_SECONDS)
             )
+            if key_id is not None:
+                values = {"video_hash": text_hash(video_id), "key_id": key_id, "created_at": now}
+                connection.execute(insert(table).values(values))
+        return former
 
     def forget_payer(self, video_id: str) -> None:
         """A video is not decoded after all."""

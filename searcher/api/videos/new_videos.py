@@ -125,17 +125,27 @@ def new_videos_router(
         once = once_of(request, dump([*described, sha256]))
         key_id = facts_of(request.scope).caller.key_id
 
+        def paid(file: Path | None) -> Video:
+            if reviews is None or key_id is None:
+                return add(file)
+            quotas = reviews.state.quotas
+            # Before it is in the queue, as it may leave it at once.
+            former = quotas.note_payer(entry.video_id, key_id)
+            try:
+                video = add(file)
+            except BaseException:
+                quotas.note_payer(entry.video_id, former)
+                raise
+            if video.state != "pending":
+                quotas.forget_payer(entry.video_id)
+            return video
+
         def added() -> tuple[dict[str, Any], bool]:
             known = None if reviews is None else reviews.state.answers.find(once)
             if known is not None:
                 return known, True
             with taken_in as file, limits.checked(request, entry.video_id, taken_id):
-                if reviews is not None and key_id is not None:
-                    # Before it is in the queue, as it may leave it at once.
-                    reviews.state.quotas.note_payer(entry.video_id, key_id)
-                video = add(file)
-                if reviews is not None and video.state != "pending":
-                    reviews.state.quotas.forget_payer(entry.video_id)
+                video = paid(file)
             value = video_to_json(
                 video, NOTHING if reviews is None else reviews.state.curation.current
             )

@@ -291,3 +291,19 @@ def test_a_file_that_is_deleted_while_all_are_counted_has_no_bytes(shop: Shop) -
     # It is listed, and is gone when its size is read.
     (folder / "film.mp4").symlink_to("nowhere")
     assert shop.post("?video_id=tea").status_code == 202
+
+
+def test_the_key_whose_video_is_refused_pays_nothing(shop: Shop) -> None:
+    quota = Quota(video_seconds_per_day=100)
+    first, _ = shop.state.keys.create(NewKey("first", Role.WRITER, quota=quota))
+    key, token = shop.state.keys.create(NewKey("a", Role.WRITER, quota=quota))
+    shop.writer = {"Authorization": f"Bearer {token}"}
+    # It is posted again while it waits, with an address that is not allowed.
+    shop.state.quotas.note_payer("tea", first.id)
+    answer = shop.client.post(
+        "/v1/videos", json={"uri": "http://127.0.0.1/tea", "video_id": "tea"}, headers=shop.writer
+    )
+    assert answer.status_code >= 400
+    shop.state.quotas.charge_video("tea", 12.0)
+    used = [shop.state.quotas.spend(one.id, quota, Use()).use for one in (first, key)]
+    assert [one.video_seconds for one in used] == [12, 0]
