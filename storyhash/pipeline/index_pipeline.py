@@ -48,10 +48,12 @@ _Batcher = SegmentBatcher[EmbeddedSegment]
 @dataclass(slots=True)
 class _PendingVideo:
     """A video whose segments are still arriving. for_both: whether it is embedded for the second index
-    too. second: the embeddings for it. produced_at: time of each segment, in Unix seconds."""
+    too. second: the embeddings for it. produced_at: time of each segment, in Unix seconds. dropped:
+    whether it lacks a segment that came while it was not wanted."""
 
     item: WorkItem
     for_both: bool = False
+    dropped: bool = False
     embeddings: list[Embedding] = field(default_factory=list)
     second: list[Embedding] = field(default_factory=list)
     produced_at: list[float] = field(default_factory=list)
@@ -221,7 +223,8 @@ class Indexer:
             self._metrics.videos_total.labels(INGEST, outcome).inc()
             return None
         video = self._under_way[event.entry.video_id]
-        if video.error is not None or not wanted(video.item):
+        video.dropped = video.dropped or not wanted(video.item)
+        if video.error is not None or video.dropped:
             return None
         video.produced_at.append(time.time())
         return batchers[video.for_both].submit(event.segment)
@@ -255,7 +258,7 @@ class Indexer:
     ) -> None:
         """Make a `done` video searchable, or record its error."""
         with self._index.changing:
-            if not wanted(video.item):
+            if video.dropped or not wanted(video.item):
                 outcome = VideoOutcome(video.item, dropped=True)
             elif done is not None and video.error is None:
                 outcome = self._try_to_store(done, video)

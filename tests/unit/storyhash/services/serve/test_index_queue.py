@@ -153,6 +153,15 @@ def test_a_video_asked_for_anew_while_it_is_indexed_is_done_as_last_asked(bench:
     assert (row.title, row.version, row.segments) == ("new", 1, SEGMENTS)
 
 
+def test_a_video_that_was_not_wanted_for_one_segment_is_dropped(bench: Bench) -> None:
+    bench.add("a")
+    item = next(bench.queue.draw())
+    wanted = iter([True, False, True])
+    bench.indexer().run([item], bench.outcomes.append, wanted=lambda _: next(wanted, True))
+    assert [one.dropped for one in bench.outcomes] == [True]
+    assert bench.states() == {"a": ("pending", 0)}
+
+
 def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench: Bench) -> None:
     bench.add("a", title="first")
     again = iter(["second"])
