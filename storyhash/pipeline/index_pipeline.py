@@ -128,6 +128,7 @@ class Indexer:
         """
         stopping = stopping or threading.Event()
         self._under_way.clear()
+        self._set_aside.clear()
         unsettled: deque[_Waiting] = deque()
         # If the run ends, even with an error, the process has not crashed: these videos are not suspects.
         with (

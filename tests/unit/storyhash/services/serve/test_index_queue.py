@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -214,6 +216,25 @@ def test_a_video_that_is_dropped_keeps_the_crashes_that_count_against_it(bench: 
     assert suspect == [True, True]
     assert not in_progress.is_suspect("a f")
     in_progress.close()
+
+
+def test_videos_that_were_set_aside_fail_once_a_full_disk_has_room_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = bench.folder / FOLDER / "index-0.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"in_hand": [], "crashes": {}, "set_aside": ["a f", "b f"]}))
+    with closing(WorkInProgress.open(bench.folder, "index")) as in_progress:
+        indexer = bench.indexer(in_progress)
+        monkeypatch.setattr(bench, "indexer", lambda _: indexer)
+        bench.add("a", "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.index, "mark_failed", Mock(side_effect=StorageError("it is full")))
+            with pytest.raises(StorageError):
+                bench.work(in_progress)
+        bench.queue.give_back()
+        bench.work(in_progress)
+    assert bench.states() == dict.fromkeys("ab", ("failed", 0))
 
 
 def test_the_old_version_answers_until_the_new_one_is_whole(bench: Bench) -> None:
