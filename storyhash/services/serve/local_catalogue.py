@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.errors import UsageError
 from common.http.upload import check_address
 from common.metrics import Metrics
 from common.settings import IngestSettings
@@ -70,18 +69,19 @@ class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
 
     def _queued(self, entry: CatalogEntry, fingerprint: str) -> Video:
         opened = self.opened
-        videos = opened.answering.index.videos
-        video = videos.get(entry.video_id)
-        if video is None or video.state == "failed" or not _is_same(video, entry):
-            version = videos.next_version(entry.video_id)
-            item = WorkItem(entry, version, "", fingerprint)
-            if video is not None and video.state == "ready" and is_here(video, entry):
-                opened.queue.relabel([Relabelled(item, video)])
-            else:
-                opened.queue.add([item])
-            video = videos.get(entry.video_id)
+        index = opened.answering.index
+        with index.changing:
+            video = index.videos.get(entry.video_id)
+            if video is None or video.state == "failed" or not _is_same(video, entry):
+                version = index.videos.next_version(entry.video_id)
+                item = WorkItem(entry, version, "", fingerprint)
+                if video is not None and video.state == "ready" and is_here(video, entry):
+                    opened.queue.relabel([Relabelled(item, video)])
+                else:
+                    opened.queue.add([item])
+                video = index.videos.get(entry.video_id)
         if video is None:
-            raise UsageError(f"{entry.video_id!r} was deleted while it was posted; post it again")
+            raise ValueError(f"{entry.video_id!r}: expected a row for what was posted")
         return video
 
     def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:

@@ -568,6 +568,29 @@ def test_an_edited_description_keeps_the_vectors_and_outlives_the_next_scan(
     assert served.describe_video("a", {"title": "x"}) is None
 
 
+def test_a_video_posted_while_it_is_described_has_the_posted_title(
+    bench: Bench, served: ServedCatalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_video(CatalogEntry("a", FILM))
+    bench.work()
+    next_version = bench.index.videos.next_version
+
+    def describe() -> None:
+        if bench.index.changing.acquire(blocking=False):
+            served.describe_video("a", {"metadata": {"year": 1}})
+            bench.index.changing.release()
+
+    def half_way(video_id: str) -> int:
+        monkeypatch.undo()
+        other = threading.Thread(target=describe)
+        other.start()
+        other.join()
+        return next_version(video_id)
+
+    monkeypatch.setattr(bench.index.videos, "next_version", half_way)
+    assert served.add_video(CatalogEntry("a", FILM, title="posted")).title == "posted"
+
+
 def test_a_video_that_waits_or_failed_is_described_too(
     bench: Bench, served: ServedCatalogue
 ) -> None:
