@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
+from common.errors import StorageError
 from common.settings import load_settings
+from common.state.matches import FoundMatch
 from searcher.index.state import Filter
+from searcher.local_index import LocalIndex
+from storyhash.cli import app
+from storyhash.open_state import open_state
 from storyhash.wiring import open_catalogue
 from tests.e2e.conftest import storyhash
 
@@ -35,6 +43,28 @@ def test_pruning_deletes_only_what_is_gone(library: tuple[Path, Path]) -> None:
     assert pruned.stderr.index("deleting 1 videos") < pruned.stderr.index(gone)
     # The excluded film is not there for the index, and is not gone.
     assert ids(data) == [one for one in before if one != gone]
+
+
+def test_a_pruning_that_is_cut_short_leaves_no_match_of_what_is_gone(
+    library: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, data = library
+    with open_state(load_settings(data_dir=data)) as state:
+        state.matches.record([FoundMatch("video:a.mp4", "b.mkv", "b", None, "copy", 0.9, {})])
+    (folder / "b.mkv").unlink()
+    delete = LocalIndex.delete_videos
+
+    def cut_short(index: LocalIndex, video_ids: Sequence[str]) -> int:
+        delete(index, video_ids)
+        raise StorageError("the disk is full")
+
+    arguments = ["index", str(folder), "--data", str(data), "--prune"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalIndex, "delete_videos", cut_short)
+        assert isinstance(CliRunner().invoke(app, arguments).exception, StorageError)
+    storyhash(*arguments)
+    with open_state(load_settings(data_dir=data)) as state:
+        assert state.matches.count_of("b.mkv") == 0
 
 
 def test_nothing_is_pruned_of_a_folder_that_is_not_there(

@@ -105,8 +105,7 @@ def index(
         note_moves(plan.moved, services.index.videos)
         pruned = GoneVideos()
         if prune or prune_folders:
-            pruned = _prune(services, plan, folders=prune_folders)
-            forget_videos(settings, pruned.gone)
+            pruned = _prune(settings, services, plan, folders=prune_folders)
         plan.embed_again(relabel(plan.relabelled, services.index, check_interrupt))
         if second is not None:
             _announce(second)
@@ -135,13 +134,17 @@ def _index_second(
     return _counts(second, plan, report)
 
 
-def _prune(services: IndexServices, plan: IndexPlan, *, folders: bool) -> GoneVideos:
+def _prune(
+    settings: Settings, services: IndexServices, plan: IndexPlan, *, folders: bool
+) -> GoneVideos:
     """Print and then delete the videos whose files are gone."""
     gone = gone_videos(plan.removed, services.index.videos, folders=folders)
     if gone.gone:
         err.print(f"deleting {len(gone.gone)} videos whose files are gone:", markup=False)
         for video_id in gone.gone:
             err.print(f"    {video_id}", markup=False)
+        # First: after a crash in between, the next run still finds that the files are gone.
+        forget_videos(settings, gone.gone)
         services.index.delete_videos(gone.gone)
         deleted = set(gone.gone)
         plan.removed = [video_id for video_id in plan.removed if video_id not in deleted]

@@ -62,6 +62,11 @@ class _Local:
             )
         return receipt.to_json()
 
+    def forget(self, video_ids: Sequence[str]) -> None:
+        """Delete what the state database has of the videos that are indexed."""
+        indexed = [one for one in dict.fromkeys(video_ids) if self._index.videos.get(one)]
+        forget_videos(load_settings(data_dir=self._index.folder), indexed)
+
     def delete(self, video_id: str) -> None:
         if not self._index.delete_video(video_id):
             raise _unknown(video_id)
@@ -179,9 +184,13 @@ def delete_videos(
     """
     deleted = []
     if server is None:
-        # First: after a crash in between, the second index is only incomplete.
+        # First: after a crash in between, the first index still has the videos, so that the same command
+        # deletes the rest.
         _delete_from_second(load_settings(data_dir=data), ids)
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:
+        if isinstance(catalogue, _Local):
+            # A service does so itself.
+            catalogue.forget(ids)
         for video_id in ids:
             try:
                 catalogue.delete(video_id)
@@ -191,9 +200,6 @@ def delete_videos(
                 err.print("error:", str(error), style="red", markup=False)
             else:
                 deleted.append(video_id)
-    if server is None:
-        # A service does so itself.
-        forget_videos(load_settings(data_dir=data), deleted)
     print_done_ids("deleted", deleted, as_json=json)
     if len(deleted) < len(ids):
         raise typer.Exit(UnknownVideoError.exit_code)

@@ -1,0 +1,48 @@
+"""`storyhash videos` over a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from common.errors import StorageError
+from common.settings import Settings
+from common.state.matches import FoundMatch
+from searcher.local_index import LocalIndex
+from storyhash.cli import app
+from storyhash.open_state import open_state
+from tests.support.embeddings import video
+from tests.support.index_writer import MANIFEST, SETTINGS, row
+
+
+@pytest.fixture
+def data(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with two videos, which were found to be copies."""
+    folder = tmp_path / "data"
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        for name in "ab":
+            index.replace_video(row(name), video(rng, name, 3))
+    with open_state(Settings(data_dir=folder)) as state:
+        state.matches.record([FoundMatch("video:a", "b", "b", None, "copy", 0.9, {})])
+    return folder
+
+
+def test_a_deletion_that_is_cut_short_leaves_no_match_of_the_video(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = LocalIndex.delete_videos
+
+    def cut_short(index: LocalIndex, video_ids: list[str]) -> int:
+        delete(index, video_ids)
+        raise StorageError("the disk is full")
+
+    arguments = ["videos", "delete", "a", "--data", str(data)]
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalIndex, "delete_videos", cut_short)
+        assert isinstance(CliRunner().invoke(app, arguments).exception, StorageError)
+    CliRunner().invoke(app, arguments)
+    with open_state(Settings(data_dir=data)) as state:
+        assert state.matches.count_of("a") == 0
