@@ -59,7 +59,10 @@ class Exchange:
                 if isinstance(outcome, httpx.Response):
                     raise self._service.refusal(outcome)
                 raise self._service.silent(outcome) from None
-            lost = lost or not isinstance(outcome, httpx.Response)
+            # Without Retry-After it may be the answer of a proxy that waited for that of the service.
+            lost = lost or not (
+                isinstance(outcome, httpx.Response) and "Retry-After" in outcome.headers
+            )
             yield wait
 
     def result(self, call: Call[Result]) -> Steps[Result]:

@@ -338,9 +338,22 @@ def test_what_cannot_be_repeated_is_sent_once() -> None:
     assert len(got) == 1
 
 
-def test_a_deletion_whose_answer_was_lost_is_done() -> None:
-    transport, _ = answering(httpx.ReadError("cut"), refused(404, "unknown_video"))
+@pytest.mark.parametrize(
+    "lost", [httpx.ReadError("cut"), httpx.Response(502), httpx.Response(504, text="<html>")]
+)
+def test_a_deletion_whose_answer_was_lost_is_done(lost: Any) -> None:
+    transport, _ = answering(lost, refused(404, "unknown_video"))
     with Client(URL, transport=transport, sleep=lambda _: None) as client:
+        client.delete_video("a.mp4")
+
+
+def test_a_deletion_that_a_busy_service_did_not_begin_is_refused_as_it_answers_then() -> None:
+    busy = refused(503, **{"Retry-After": "1"})
+    transport, _ = answering(busy, refused(404, "unknown_video"))
+    with (
+        Client(URL, transport=transport, sleep=lambda _: None) as client,
+        pytest.raises(UsageError),
+    ):
         client.delete_video("a.mp4")
 
 
