@@ -6,6 +6,7 @@ nothing answered.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
@@ -85,6 +86,8 @@ class Exchange:
     ) -> Steps[JobItem]:
         """A job when it has ended. Raises DependencyError at the time-out, and the errors of `answer`."""
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        # The answer must come before the client takes the service for silent.
+        longest = min(_MOST_SECONDS, (self._http.timeout.read or math.inf) / 2)
         job, pause = (yield from self.result(show_job(job_id))), _FIRST_SECONDS
         while True:
             if on_progress is not None:
@@ -98,7 +101,7 @@ class Exchange:
                     "cancel it"
                 )
             before, asked = job, time.monotonic()
-            job = yield from self.result(show_job(job_id, wait_seconds=min(left, _MOST_SECONDS)))
+            job = yield from self.result(show_job(job_id, wait_seconds=min(left, longest)))
             if job != before:
                 pause = _FIRST_SECONDS
             elif time.monotonic() - asked < min(left, pause):

@@ -433,3 +433,11 @@ def test_a_service_that_cannot_wait_is_asked_again_after_pauses() -> None:
     assert waits == [None, "20.0", "20.0", "20.0"]
     assert len(pauses) == 2
     assert 0 < pauses[0] < pauses[1]
+
+
+def test_a_client_with_little_patience_asks_for_shorter_waits() -> None:
+    transport, got = answering(job(), job(), job("done"))
+    with Client(URL, timeout_seconds=5, transport=transport, sleep=lambda _: None) as client:
+        assert client.wait_for_job("1").state == "done"
+    waits = [float(request.url.params["wait_seconds"]) for request, _ in got[1:]]
+    assert waits == [2.5, 2.5]
