@@ -153,12 +153,17 @@ class _UploadStream(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise VideoError(f"{source!s}: {error.strerror}") from None
 
     def __iter__(self) -> Iterator[bytes]:
+        """Raises VideoError if the file cannot be read any more, or has another size."""
         sent = 0
         for block in self._blocks():
-            yield block
             sent += len(block)
+            if sent > self.size:
+                break
+            yield block
             if self._upload.on_progress is not None:
                 self._upload.on_progress(sent, self.size)
+        if sent != self.size:
+            raise VideoError(f"{self._upload.source!s}: it changed while it was sent; try again")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         blocks = iter(self)
@@ -171,6 +176,9 @@ class _UploadStream(httpx.SyncByteStream, httpx.AsyncByteStream):
             for start in range(0, len(source), _BLOCK_BYTES):
                 yield source[start : start + _BLOCK_BYTES]
             return
-        with source.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                yield block
+        try:
+            with source.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    yield block
+        except OSError as error:
+            raise VideoError(f"{source!s}: {error.strerror}") from None

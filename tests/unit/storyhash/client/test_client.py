@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from common.errors import DependencyError, ServiceError, StoryHashError, UsageError
+from common.errors import DependencyError, ServiceError, StoryHashError, UsageError, VideoError
 from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import HttpSettings
@@ -385,6 +385,32 @@ def test_a_mistake_is_found_before_anything_is_sent(tmp_path: Path) -> None:
             with pytest.raises((UsageError, StoryHashError)):
                 mistake(client)
     assert got == []
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [(b"a longer film", "it changed"), (b"cut", "it changed"), (None, "No such file")],
+)
+def test_a_file_that_changes_while_it_is_sent_is_named(
+    tmp_path: Path, later: bytes | None, told: str
+) -> None:
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"a film")
+
+    class Slow(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            film.unlink()
+            if later is not None:
+                film.write_bytes(later)
+            assert isinstance(request.stream, httpx.SyncByteStream)
+            b"".join(request.stream)
+            return job()
+
+    with (
+        Client(URL, transport=Slow()) as client,
+        pytest.raises(VideoError, match=rf"a\.mp4: {told}"),
+    ):
+        client.create_job(film)
 
 
 def test_the_request_of_a_search_has_the_vectors_as_they_are() -> None:
