@@ -28,7 +28,7 @@ class _Pattern:
 
 
 class Exclusion:
-    """Patterns, none by default. Raises UsageError for an empty pattern."""
+    """Patterns, none by default. Raises UsageError for an empty or wrong pattern."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = [_compiled(text) for text in patterns]
@@ -70,7 +70,13 @@ def _compiled(text: str) -> _Pattern:
             expression += ".*" if last else "(?:.*/)?"
         else:
             expression += _name(name) + ("" if last else "/")
-    return _Pattern(text, re.compile(expression, re.DOTALL), text.endswith("/"))
+    try:
+        return _Pattern(text, re.compile(expression, re.DOTALL), text.endswith("/"))
+    except re.error:
+        raise UsageError(
+            f"--exclude {text!r}: expected characters between '[' and ']', such as '[a-z]' or '[!0-9]'; "
+            "'[[]' is the character '[' itself"
+        ) from None
 
 
 def _name(pattern: str) -> str:

@@ -39,6 +39,12 @@ def test_a_pattern_that_says_nothing_is_refused(pattern: str) -> None:
         Exclusion([pattern])
 
 
+@pytest.mark.parametrize("pattern", ["[z-a].mp4", "take[!].mp4"])
+def test_a_pattern_with_impossible_characters_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError, match="between"):
+        Exclusion([pattern])
+
+
 def test_what_is_left_out_of_a_folder_is_counted_and_what_is_named_itself_is_taken(
     tmp_path: Path,
 ) -> None:
