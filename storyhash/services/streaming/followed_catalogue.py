@@ -127,7 +127,7 @@ class FollowedCatalogue:
 
     def delete_video(self, video_id: str) -> bool:
         """Delete it in every generation, in order; after a failure, a second call does the rest."""
-        self._opened()
+        self._check_open()
         known = [follower.delete_video(video_id) for follower in self]
         return any(known)
 
@@ -135,7 +135,7 @@ class FollowedCatalogue:
         """Change bank, title or metadata of a video in every generation, in order; after a failure, a
         second call does the rest. Returns its row where it is answered from; None if it is unknown.
         Raises UsageError."""
-        self._opened()
+        self._check_open()
         rows = {follower: follower.describe_video(video_id, changes) for follower in self}
         return rows[self.follower()]
 
@@ -225,6 +225,13 @@ class FollowedCatalogue:
         if opened is None:
             raise self._not_ready()
         return opened
+
+    def _check_open(self) -> None:
+        """A change must be made in both generations that answer: nothing brings it in later."""
+        self._opened()
+        second = self.second()
+        if second is not None and second.opened is None:
+            raise self._not_ready()
 
     def _not_ready(self) -> NotReadyError:
         reasons = "; ".join(self.reasons().values())

@@ -262,6 +262,17 @@ def test_without_its_second_opinion_a_searcher_is_not_ready(searcher: Searcher) 
         searcher.catalogue.current()
 
 
+def test_nothing_is_changed_that_the_second_opinion_cannot_change_too(searcher: Searcher) -> None:
+    spoil(searcher.settings.data_dir, "other")
+    searcher.start("other", "second opinion: thread")
+    wait_until(lambda: searcher.told("")["videos"] == 1, "the generation", 300, 0.01)
+    with pytest.raises(NotReadyError, match=r"videos\.sqlite"):
+        searcher.catalogue.delete_video("a")
+    with pytest.raises(NotReadyError, match=r"videos\.sqlite"):
+        searcher.catalogue.describe_video("a", {"title": "Tea"})
+    assert searcher.told("")["videos"] == 1
+
+
 def test_a_second_opinion_of_the_same_model_is_none(searcher: Searcher) -> None:
     searcher.start("clip", "second opinion")
     wait_until(
