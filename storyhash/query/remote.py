@@ -18,6 +18,7 @@ from common.errors import (
     ModelMismatchError,
     StoryHashError,
     UsageError,
+    WireError,
 )
 from common.messaging.wire import QueryReader
 from common.types import OnDecoded, PassName, QueryEmbedding, TakePass
@@ -132,6 +133,10 @@ class _RemoteQuery:
                 # The searcher's key, and not its caller's, is what an embedder refuses.
                 if error.code not in (ModelMismatchError.code, *KEY_REFUSALS):
                     raise
+                reasons.append(f"{embedder.service.url}: {error}")
+            except WireError as error:
+                # Not an embedder, or one of a newer version.
+                self._kept = None
                 reasons.append(f"{embedder.service.url}: {error}")
         problems = "; ".join(reasons) or "none is configured"
         raise EmbedderUnavailableError(

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import CancelledError, DeviceMemoryError, EmbedderUnavailableError, VideoError
@@ -297,6 +299,16 @@ def test_what_an_embedder_breaks_off_another_goes_on_with(
     assert broken.let_go.wait(300)
     with pytest.raises(EmbedderUnavailableError, match="no embedder with model"):
         pieces_from(served(LongEmbed(broken=True)))
+
+
+def test_the_next_embedder_is_asked_after_one_that_is_none(served: Callable[..., str]) -> None:
+    stranger = FastAPI()
+    stranger.post("/v1/embed")(lambda: PlainTextResponse("welcome"))
+    with HttpServer(stranger, FREE) as server:
+        found = pieces_from(server.url, served(LongEmbed()))
+        assert [piece.number for piece in found] == [1, 2, 3]
+        with pytest.raises(EmbedderUnavailableError, match=server.url):
+            pieces_from(server.url)
 
 
 def test_a_query_is_sent_to_an_embedder_of_another_model_only_when_it_is_asked(
