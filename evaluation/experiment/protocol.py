@@ -86,8 +86,15 @@ class Dataset:
             yield "without", every - same
 
     def video(self, name: str) -> DatasetVideo:
-        """A video or a look-alike; both may be mixed into an edit."""
-        return self.lookalikes.get(name) or self.videos[name]
+        """A video or a look-alike; both may be mixed into an edit. Raises UsageError for one that is
+        neither: an edit from the cache may have been made in a run over other folders."""
+        found = self.lookalikes.get(name) or self.videos.get(name)
+        if found is None:
+            raise UsageError(
+                f"a cached edit has {name!r} mixed in, which is no video of this run; evaluate on the "
+                "folders of the run that made it, or give --cache another folder"
+            )
+        return found
 
     def relation(self, video: DatasetVideo, other_id: str, partners: Sequence[str]) -> Relation:
         """The relation of another video to a query made of `video`; a copy of a partner is a partner."""

@@ -38,6 +38,11 @@ def test_a_look_alike_that_is_mixed_into_an_edit_is_its_partner() -> None:
     assert DATASET.relation(VIDEOS[0], "c", ("lookalikes/q",)) == "stranger"
 
 
+def test_a_cached_edit_with_a_video_of_another_run_mixed_in_is_named() -> None:
+    with pytest.raises(UsageError, match="'gone' mixed in"):
+        DATASET.relation(VIDEOS[0], "c", ("gone",))
+
+
 def test_a_video_that_is_also_a_look_alike_is_refused() -> None:
     with pytest.raises(UsageError, match="same id"):
         Dataset.of([*VIDEOS, ALIKE[0]], ALIKE)
