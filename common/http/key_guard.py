@@ -73,6 +73,8 @@ class KeyGuard:
         except Exception:
             if not recorded:
                 await self._access.record(scope, 500)
+                if facts.meter is not None:
+                    await facts.meter.end(500, MutableHeaders())
             raise
 
 

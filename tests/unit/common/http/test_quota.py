@@ -47,6 +47,8 @@ def client(state: State) -> Iterator[Client]:
         size = sum([len(block) async for block in request.stream()])
         if request.headers.get("x-fate") == "busy":
             raise ApiError(503, "busy", "later")
+        if request.headers.get("x-fate") == "broken":
+            raise ZeroDivisionError
         told = {REPLAYED_HEADER: "true"} if request.headers.get("x-fate") == "replayed" else {}
         return Response(str(size), headers=told)
 
@@ -121,6 +123,13 @@ def test_what_the_service_did_not_do_costs_nothing(client: Client, state: State,
     key_id, key = limited(state, 5, 100)
     answer = client.post("/match", content=b"1234", headers={**key, "x-fate": fate})
     assert '"queries";r=5' in answer.headers["RateLimit"]
+    assert used(state, key_id) == Use()
+
+
+def test_an_error_that_nobody_foresaw_costs_nothing(client: Client, state: State) -> None:
+    key_id, key = limited(state, 5, 100)
+    answer = client.post("/match", content=b"1234", headers={**key, "x-fate": "broken"})
+    assert error_of(answer) == (500, "internal")
     assert used(state, key_id) == Use()
 
 
