@@ -42,6 +42,18 @@ def source_fingerprint(uri: str) -> str:
     return f"{len(stats)}-{sum(file_status.st_size for file_status in stats)}-{newest}"
 
 
+def is_gone(path: str) -> bool:
+    """Whether there is certainly no such file; False where the system does not say, for example because
+    the folder may not be entered."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def with_content(fingerprint: str, uri: str) -> str:
     """The fingerprint with a digest of parts of the content, which identifies a moved file; unchanged for
     a URL and for an unreadable source."""

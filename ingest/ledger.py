@@ -24,7 +24,7 @@ from common.sqlite import Database
 from common.types import CatalogEntry
 from common.uris import is_remote
 from ingest.catalogue import RejectedVideo, taken
-from ingest.fingerprint import same_content, source_fingerprint
+from ingest.fingerprint import is_gone, same_content, source_fingerprint
 from ingest.sending_plan import (
     SENT_COMPLETELY,
     CatalogueState,
@@ -194,7 +194,7 @@ class ProducerLedger:
 def _refusal(entry: CatalogEntry, other: str) -> RejectedVideo | None:
     """Why a video cannot have its id: another file, which still exists, was sent under it. None if it
     can: it is this file, or the other one is gone or has the same content."""
-    if other == entry.uri or is_remote(entry.uri) or not Path(other).exists():
+    if other == entry.uri or is_remote(entry.uri) or is_gone(other):
         return None
     other_fingerprint = source_fingerprint(other)
     if same_content(entry.uri, source_fingerprint(entry.uri), other, other_fingerprint):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from common.errors import UsageError
 from common.uris import absolute, is_remote, public_uri
 from ingest.catalogue import check_argument, list_catalog
+from ingest.fingerprint import is_gone
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
@@ -43,7 +43,7 @@ def videos_below(path: str | None, videos: Mapping[str, Video]) -> Scope:
         if uri == prefix or uri.startswith(prefix.rstrip("/") + "/")
     }
     listed: list[str] = []
-    if is_remote(prefix) or Path(prefix).exists():
+    if is_remote(prefix) or not is_gone(prefix):
         listing = list_catalog([path])
         listed = [public_uri(item.entry.uri) for item in listing.videos]
         within |= {by_uri[uri] for uri in listed if uri in by_uri}

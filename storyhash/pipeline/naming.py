@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from common.ids import MAX_ID_BYTES
 from common.types import CatalogEntry
 from common.uris import is_remote, public_uri
 from ingest.catalogue import CatalogueItem, RejectedVideo, taken
-from ingest.fingerprint import same_content, source_fingerprint
+from ingest.fingerprint import is_gone, same_content, source_fingerprint
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
@@ -78,7 +78,7 @@ def _try(
         return replace(candidate, is_twin=True) if is_twin else None
     if row is None:
         return _as(candidate, name)
-    is_there = is_remote(row.uri) or Path(row.uri).exists()
+    is_there = is_remote(row.uri) or not is_gone(row.uri)
     if same_content(uri, candidate.fingerprint, row.uri, row.fingerprint):
         return _as(candidate, name, row=row, same_content=True, is_moved=not is_there)
     # With an id chosen by the user, the new video replaces the old one. Otherwise both are kept.

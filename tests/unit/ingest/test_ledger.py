@@ -394,6 +394,17 @@ def test_another_video_at_another_path_does_not_replace_the_first(
     assert versions(ledger.plan(LIVE, [first])) == {"a": 3000}
 
 
+def test_a_video_whose_path_cannot_be_looked_at_is_not_replaced(
+    ledger: ProducerLedger, films: list[CatalogEntry]
+) -> None:
+    ledger.plan(LIVE, films[:1])
+    # The system refuses such a name, as it refuses a path in a folder of somebody else.
+    with ledger.database.change() as execute:
+        execute("UPDATE place SET uri = ?", f"/{'x' * 300}/a.mp4")
+    ((_, code, _),) = ledger.plan(LIVE, films[:1]).refused
+    assert code == "name_taken"
+
+
 def test_a_video_that_was_moved_is_sent_with_its_new_path(
     clock: Clock, ledger: ProducerLedger, tmp_path: Path
 ) -> None:

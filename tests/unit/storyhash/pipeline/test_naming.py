@@ -77,6 +77,18 @@ def test_the_same_name_on_two_drives_is_two_videos_in_every_order(
         assert again.unchanged == len(roots)
 
 
+def test_a_video_whose_path_cannot_be_looked_at_keeps_its_id(
+    library: Library, tmp_path: Path
+) -> None:
+    film(tmp_path / "disk1" / "a.mp4", "one")
+    film(tmp_path / "disk2" / "a.mp4", "two")
+    library.index(tmp_path / "disk1")
+    (row,) = library.videos.all()
+    # The system refuses such a name, as it refuses a path in a folder of somebody else.
+    library.videos.commit(replace(row, uri=f"/{'x' * 300}/a.mp4"))
+    assert ids(library.plan(tmp_path / "disk2")) == ["disk2/a.mp4"]
+
+
 def test_a_drive_that_is_not_mounted_now_is_not_replaced(library: Library, tmp_path: Path) -> None:
     film(tmp_path / "disk1" / "a.mp4", "one")
     library.index(tmp_path / "disk1")
