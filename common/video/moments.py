@@ -38,7 +38,7 @@ def pictures_at(
 
     times: increasing, in seconds since the first frame. A time after the last frame gives the last frame.
     If the file's clock jumps, the picture may be from another time. Raises NoFramesError if no frame
-    decodes, VideoLimitError, and the errors of `probe`.
+    decodes or one is too far from its key frame, VideoLimitError, and the errors of `probe`.
     """
     with open_container(path) as container:
         stream, _ = choose_stream(container, path, beat)
@@ -92,15 +92,20 @@ class _Cursor:
         raise NoFramesError("no frame at this time can be decoded")
 
     def _decoded(self, stamp_seconds: float) -> VideoFrame | None:
-        """The next frame at or after a time; the last one if there is none, None without any."""
+        """The next frame at or after a time; the last one if there is none, None without any.
+        Raises NoFramesError if it is too far away."""
         last: VideoFrame | None = None
         for number, frame in enumerate(self._frames):
             last = frame
             # PyAV gives None for a frame without a time.
             stamp: float | None = frame.time
-            late = stamp is None or stamp >= stamp_seconds - _SLACK_SECONDS
-            if late or number >= _MOST_FRAMES:
+            if stamp is None or stamp >= stamp_seconds - _SLACK_SECONDS:
                 break
+            if number >= _MOST_FRAMES:
+                raise NoFramesError(
+                    f"its pictures at some times cannot be read: more than {_MOST_FRAMES} frames lie "
+                    "between them and a key frame"
+                )
         self._last = last
         return last
 
