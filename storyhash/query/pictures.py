@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class PictureReader(Closeable):
 
     def of_uri(self, uri: str) -> FilePictures | None:
         """See `PictureSource`."""
-        if is_remote(uri) or not Path(uri).exists():
+        if is_remote(uri) or not os.path.exists(uri):
             return None
         return FilePictures(self, uri)
 

@@ -67,6 +67,8 @@ def test_of_the_clips_of_a_query(reader: PictureReader) -> None:
 def test_what_is_not_here_or_no_video(reader: PictureReader, tmp_path: Path) -> None:
     assert reader.of_uri("https://example.org/film.mp4") is None
     assert reader.of_uri(str(tmp_path / "gone.mp4")) is None
+    # The system refuses such a name, as it refuses a path in a folder of somebody else.
+    assert reader.of_uri(f"/{'x' * 300}/a.mp4") is None
     (tmp_path / "text.mp4").write_text("no video")
     text = reader.of_uri(str(tmp_path / "text.mp4"))
     assert text is not None
