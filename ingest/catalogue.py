@@ -141,8 +141,11 @@ def check_argument(argument: str) -> str:
 def _read(argument: str, bank: str, listing: Listing) -> Iterator[CatalogueItem]:
     argument = check_argument(argument)
     if is_remote(argument):
-        name = PurePosixPath(unquote(urlsplit(argument).path)).name
         public = public_uri(argument)
+        try:
+            name = PurePosixPath(unquote(urlsplit(argument).path)).name
+        except ValueError as error:
+            raise UsageError(f"{printable(public)}: not a valid address: {error}") from None
         yield CatalogueItem(CatalogEntry(public, argument, bank, title=name), public, chosen=True)
         return
     path = Path(argument)

@@ -69,11 +69,14 @@ def read_manifest(path: Path, bank: str) -> Iterator[CatalogEntry]:
 
 
 def local_path(uri: str) -> str:
-    """The path of a `file://` URL; other values unchanged. Raises UsageError for a file of another
-    machine."""
+    """The path of a `file://` URL; other values unchanged. Raises UsageError for a wrong URL and for a
+    file of another machine."""
     if not uri.lower().startswith("file:/"):
         return uri
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise UsageError(f"{printable(uri)}: not a valid address: {error}") from None
     if parts.netloc not in ("", "localhost"):
         raise UsageError(
             f"{printable(uri)}: a file on another machine; mount it and give its path here"

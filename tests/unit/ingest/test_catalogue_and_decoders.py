@@ -103,6 +103,12 @@ def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
         read_catalog([str(tmp_path / "a"), str(tmp_path / "b")])
 
 
+@pytest.mark.parametrize("address", ["http://[host/a.mp4", "file://[host/a.mp4"])
+def test_a_wrong_address_is_named(address: str) -> None:
+    with pytest.raises(UsageError, match="not a valid address"):
+        read_catalog([address])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.01, 3.0), min_size=1, max_size=60), st.floats(0.01, 0.5))
 def test_segments_cover_the_video_and_lose_no_frame(steps: list[float], last: float) -> None:
