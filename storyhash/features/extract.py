@@ -74,8 +74,9 @@ class Extractor:
             raise StorageError(f"{parts}: {error.strerror}; choose another --out") from None
         names = {item.entry.video_id: parts / self._part_name(item.entry) for item in listed}
         missing = [item.entry for item in listed if not names[item.entry.video_id].exists()]
+        todo = {entry.video_id for entry in missing}
         for item in listed:
-            if item.entry not in missing:
+            if item.entry.video_id not in todo:
                 on_video(item.entry.video_id, None)
         failed: dict[str, VideoError] = {}
         for video_id, described in self._videos(missing):
