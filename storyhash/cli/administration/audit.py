@@ -25,7 +25,7 @@ def list_changes(
     """
     with open_state(load_settings(data_dir=data)) as state:
         items, following = state.audit.page(cursor, limit)
-    print_page({"items": items, "next_cursor": following}, _line, "audit list", as_json=json)
+    print_page({"items": items, "next_cursor": following}, _line, as_json=json)
 
 
 def _line(item: Item) -> str:

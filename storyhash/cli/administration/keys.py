@@ -122,7 +122,7 @@ def list_keys(
     with open_state(load_settings(data_dir=data)) as state:
         keys, following = state.keys.page(cursor, limit)
     page = {"items": [key.to_json() for key in keys], "next_cursor": following}
-    print_page(page, _line, "keys list", as_json=json)
+    print_page(page, _line, as_json=json)
 
 
 @app.command("limit")

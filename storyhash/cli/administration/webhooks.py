@@ -76,7 +76,7 @@ def list_webhooks(
         webhooks, following, total = state.webhooks.page(cursor, limit)
     items = [webhook.to_json() for webhook in webhooks]
     page = {"items": items, "next_cursor": following, "total": total}
-    print_page(page, _line, "webhooks list", as_json=json)
+    print_page(page, _line, as_json=json)
 
 
 @app.command("remove")

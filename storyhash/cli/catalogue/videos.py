@@ -16,7 +16,7 @@ from searcher.storage.selection import Selection
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.completion import video_ids
 from storyhash.cli.shared.console import check_interrupt, err, out, print_fields, print_json
-from storyhash.cli.shared.listing import print_done, print_done_ids
+from storyhash.cli.shared.listing import print_done, print_done_ids, print_more
 from storyhash.cli.shared.options import (
     CursorOption,
     DataOption,
@@ -109,8 +109,7 @@ def list_videos(
         )
     if "total" in page:
         err.print(f"{len(page['items'])} of {page['total']} videos")
-    if page["next_cursor"] is not None:
-        err.print(f"more: storyhash videos list --cursor {page['next_cursor']!r}", markup=False)
+    print_more(page)
 
 
 @app.command("show")

@@ -57,7 +57,7 @@ def list_letters(
     page = selected[:limit]
     following = page[-1].letter_id if limit < len(selected) else None
     rows = {"items": [_row(letter) for letter in page], "next_cursor": following}
-    print_page(rows, _line, "dead-letters list", as_json=json)
+    print_page(rows, _line, as_json=json)
 
 
 @app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -30,15 +31,21 @@ def print_done_ids(word: str, ids: Sequence[str], *, as_json: bool) -> None:
 
 def print_items(items: Sequence[Item], line: Callable[[Item], str], *, as_json: bool) -> None:
     """Print a whole list."""
-    print_page({"items": items, "next_cursor": None}, line, "", as_json=as_json)
+    print_page({"items": items, "next_cursor": None}, line, as_json=as_json)
 
 
-def print_page(page: Item, line: Callable[[Item], str], command: str, *, as_json: bool) -> None:
-    """Print `items`, one line each, and how `command` shows those after `next_cursor`."""
+def print_page(page: Item, line: Callable[[Item], str], *, as_json: bool) -> None:
+    """Print `items`, one line each, and how to get those after `next_cursor`."""
     if as_json:
         print_json(page)
         return
     for item in page["items"]:
         out.print(line(item), markup=False)
+    print_more(page)
+
+
+def print_more(page: Item) -> None:
+    """Say how the same command shows what comes after a page, if there is more."""
     if page["next_cursor"] is not None:
-        err.print(f"more: storyhash {command} --cursor {page['next_cursor']!r}", markup=False)
+        cursor = shlex.quote(str(page["next_cursor"]))
+        err.print(f"more: the same command with --cursor {cursor}", markup=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.errors import StorageError
+from common.errors import StorageError, VideoError
 from common.settings import Settings
 from common.state.matches import FoundMatch
 from searcher.local_index import LocalIndex
@@ -46,3 +48,16 @@ def test_a_deletion_that_is_cut_short_leaves_no_match_of_the_video(
     CliRunner().invoke(app, arguments)
     with open_state(Settings(data_dir=data)) as state:
         assert state.matches.count_of("a") == 0
+
+
+def test_the_next_page_is_of_the_same_selection(data: Path) -> None:
+    with LocalIndex.open_writer(data, MANIFEST, SETTINGS) as index:
+        index.mark_failed(row("it's"), VideoError("no film"))
+        index.mark_failed(row("z"), VideoError("no film"))
+    arguments = ["videos", "list", "--data", str(data), "--limit", "1", "--state", "failed"]
+    listed = CliRunner().invoke(app, arguments)
+    assert "1 of 2 videos" in listed.stderr
+    assert "more: the same command with --cursor" in listed.stderr
+    *_, cursor = shlex.split(listed.stderr.splitlines()[-1])
+    following = CliRunner().invoke(app, [*arguments, "--cursor", cursor, "--json"])
+    assert [video["video_id"] for video in json.loads(following.stdout)["items"]] == ["z"]
