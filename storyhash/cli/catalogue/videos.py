@@ -33,6 +33,8 @@ app = typer.Typer(
     help="Add, list, show and delete indexed videos; prove deletions.", no_args_is_help=True
 )
 
+_STATES = ("ready", "pending", "failed")
+
 VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompletion=video_ids)]
 
 
@@ -79,9 +81,7 @@ def list_videos(
     bank: Annotated[str, typer.Option("--bank", help="Only videos of this bank.")] = "",
     state: Annotated[
         str,
-        typer.Option(
-            "--state", help="Only videos in this state: ready, pending, failed, disabled."
-        ),
+        typer.Option("--state", help="Only videos in this state: ready, pending or failed."),
     ] = "",
     prefix: Annotated[
         str, typer.Option("--prefix", help="Only videos whose id begins with this text.")
@@ -94,6 +94,8 @@ def list_videos(
     json: JsonOption = False,
 ) -> None:
     """Print the catalogue ordered by video id, one page at a time."""
+    if state and state not in _STATES:
+        raise UsageError(f"--state: expected one of {', '.join(_STATES)}, got {state!r}")
     with opened_catalogue(_Local, data, server, writer=False) as catalogue:
         page = catalogue.videos(limit, cursor, Selection(bank, state, prefix, text=text))
     if json:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.errors import StorageError, VideoError
+from common.errors import StorageError, UsageError, VideoError
 from common.settings import Settings
 from common.state.matches import FoundMatch
 from searcher.local_index import LocalIndex
@@ -61,3 +61,10 @@ def test_the_next_page_is_of_the_same_selection(data: Path) -> None:
     *_, cursor = shlex.split(listed.stderr.splitlines()[-1])
     following = CliRunner().invoke(app, [*arguments, "--cursor", cursor, "--json"])
     assert [video["video_id"] for video in json.loads(following.stdout)["items"]] == ["z"]
+
+
+@pytest.mark.parametrize("state", ["disabled", "Ready"])
+def test_a_state_that_no_video_can_have_is_refused(data: Path, state: str) -> None:
+    listed = CliRunner().invoke(app, ["videos", "list", "--data", str(data), "--state", state])
+    assert isinstance(listed.exception, UsageError)
+    assert "ready, pending, failed" in str(listed.exception)
