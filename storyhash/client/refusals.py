@@ -9,6 +9,7 @@ from common.errors import DependencyError, ServiceError, StoryHashError, UsageEr
 # Codes of refusals that another key may change.
 KEY_REFUSALS = frozenset({"unauthorized", "forbidden"})
 _KINDS = {422: VideoError, 429: DependencyError, 503: DependencyError}
+_OF_A_PROXY = frozenset({502, 503, 504})
 # Errors 422 that are not about a video.
 _MISTAKES = frozenset({"unknown_parameter", "idempotency_key_reused"})
 
@@ -40,6 +41,11 @@ class Service:
             body = answer.json()["error"]
             code, message = str(body["code"]), str(body["message"])
         except (ValueError, KeyError, TypeError):
+            if status in _OF_A_PROXY:
+                return ServiceError(
+                    f"{self.url} responded with {status}, as a proxy does whose service is down; start "
+                    "the service, or check the address"
+                )
             return self.stranger(f"responded with {status}")
         if status == 401:
             message = self._explained()

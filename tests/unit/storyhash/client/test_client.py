@@ -372,6 +372,16 @@ def test_a_newer_service_may_say_more_and_a_stranger_is_named() -> None:
                 client.model()
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_whose_service_is_down_is_no_stranger(status: int) -> None:
+    transport, _ = answering(httpx.Response(status, text="<html>"))
+    with (
+        Client(URL, transport=transport, retries=NO_RETRIES) as client,
+        pytest.raises(ServiceError, match=f"{status}.*start the service"),
+    ):
+        client.model()
+
+
 def test_a_mistake_is_found_before_anything_is_sent(tmp_path: Path) -> None:
     transport, got = answering()
     mistakes: list[Callable[[Client], Any]] = [
