@@ -115,6 +115,9 @@ class Evaluation:
     def _check_readable(self, video: DatasetVideo) -> None:
         cached = self.store.read(self.backends[0].profile, video, ORIGINAL)
         if cached is not None and cached.error:
+            # It is tried again in the next run: perhaps the user raises a limit.
+            for backend in self.backends:
+                self.store.path(backend.profile, video, ORIGINAL).unlink(missing_ok=True)
             raise UsageError(
                 f"{video.uri} cannot be evaluated on ({cached.error}); take it out of the folder"
             )

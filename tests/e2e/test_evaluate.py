@@ -218,3 +218,15 @@ def test_a_file_that_is_no_video_stops_the_run_before_anything_is_made_of_it(
     run = evaluate("robustness", "--videos", tmp_path, *options(("crop_10",), cache))
     assert run.exit_code == 2
     assert "bad.mp4 cannot be evaluated on" in run.stderr
+
+
+def test_a_video_beyond_a_limit_is_read_after_the_limit_was_raised(
+    tmp_path: Path, cache: Path
+) -> None:
+    for number, seconds in enumerate((1.0, 2.0, 1.0)):
+        draw(tmp_path / f"{number}.mp4", 50 + number, seconds)
+    arguments = ("robustness", "--videos", tmp_path, *options(("crop_10",), cache))
+    run = evaluate(*arguments, STORYHASH_VIDEO__MAX_SECONDS="1.5")
+    assert run.exit_code == 2
+    assert "1.mp4 cannot be evaluated on" in run.stderr
+    assert evaluate(*arguments, "--out", tmp_path / "out").exit_code == 0
