@@ -38,7 +38,7 @@ def _basis(height: int, width: int) -> tuple[Float32Array, Float64Array]:
 
 
 def _robust_fit(rows: Float64Array, flow: Float64Array) -> Float64Array:
-    """Coefficients (3, 2). The fit starts from the median motion. rows: (n, 3). seen: (n, 2), pixels."""
+    """Coefficients (3, 2). The fit starts from the median motion. rows: (n, 3). flow: (n, 2), pixels."""
     fit = np.zeros((3, 2))
     fit[0] = np.median(flow, axis=0)
     for _ in range(_ROUNDS):

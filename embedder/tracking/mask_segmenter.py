@@ -64,8 +64,8 @@ class MaskSession(Protocol):
         """Follow the object at each point, from the current picture on. Returns masks of all followed
         objects.
 
-        things: per point the number of an object that has returned, or the next new number. points: as in
-        `propose`.
+        numbers: per point the number of an object that has returned, or the next new number. points: as
+        in `propose`.
         """
         ...
 

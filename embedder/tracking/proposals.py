@@ -41,7 +41,7 @@ class Proposer:
     def moving(
         self, session: MaskSession, points: Float64Array, covered: list[BoolArray], limit: int
     ) -> list[Proposal]:
-        """At most `limit` objects at moving points, in the order of the points. taken: masks of the
+        """At most `limit` objects at moving points, in the order of the points. covered: masks of the
         followed objects."""
         if not len(points):
             return []
@@ -49,8 +49,8 @@ class Proposer:
         return self._distinct(points, masks, range(len(points)), covered, limit)
 
     def still(self, session: MaskSession, covered: list[BoolArray], limit: int) -> list[Proposal]:
-        """At most `limit` objects at the points of a grid, highest trust times stability first. taken: as
-        in `moving`."""
+        """At most `limit` objects at the points of a grid, highest trust times stability first. covered:
+        as in `moving`."""
         points = np.array([point for point in grid_points() if not _covered(point, covered)])
         if not len(points) or limit < 1:
             return []
