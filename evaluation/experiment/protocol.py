@@ -59,11 +59,15 @@ class Dataset:
 
     @classmethod
     def of(cls, videos: Sequence[DatasetVideo], lookalikes: Sequence[DatasetVideo] = ()) -> Dataset:
-        """Raises UsageError if a video is in both."""
+        """Raises UsageError if a video is in both, and for an id like that of a distractor."""
         by_id = {video.video_id: video for video in videos}
         beside = {video.video_id: video for video in lookalikes}
         if both := by_id.keys() & beside.keys():
             raise UsageError(f"{min(both)}: a video and a look-alike have the same id; rename one")
+        if alike := [name for name in by_id if name.startswith(PREFIX)]:
+            raise UsageError(
+                f"{min(alike)}: ids that begin with {PREFIX} are those of distractors; rename the folder"
+            )
         return cls(by_id, beside)
 
     def catalogues(self, query: Query) -> Iterator[tuple[Catalogue, frozenset[str]]]:

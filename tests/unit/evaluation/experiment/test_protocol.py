@@ -46,3 +46,8 @@ def test_a_cached_edit_with_a_video_of_another_run_mixed_in_is_named() -> None:
 def test_a_video_that_is_also_a_look_alike_is_refused() -> None:
     with pytest.raises(UsageError, match="same id"):
         Dataset.of([*VIDEOS, ALIKE[0]], ALIKE)
+
+
+def test_a_video_with_an_id_like_that_of_a_distractor_is_refused() -> None:
+    with pytest.raises(UsageError, match="rename the folder"):
+        Dataset.of([*VIDEOS, DatasetVideo("distractors/a.mp4", "/a", "a")])
