@@ -7,9 +7,7 @@ their memory back to the kernel without the lock; what is left to be freed then 
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import mmap
 import sys
 import threading
 import time
@@ -17,16 +15,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import faiss
-import numpy.typing as npt
 
 from common.runtime_tuning import yield_to_queries
 from searcher.index.graph import LowestLinks
+from searcher.index.memory_pages import give_back
 
 _log = logging.getLogger("storyhash.shard")
-# <sys/mman.h> of Linux.
-_MADV_DONTNEED = 4
-# Given back in one call, during which the kernel locks memory, and the least that is worth one.
-_PIECE_BYTES, _LEAST_BYTES = 16 << 20, 1 << 20
 # The part that gave a graph up is still being deleted when the graph arrives here.
 _LOOKS, _LOOK_SECONDS = 20, 0.005
 
@@ -89,20 +83,3 @@ def _references(graphs: list[Any]) -> int:
 
 # What is counted for an object that only its list has: versions of Python differ.
 _ALONE = _references([object()])
-
-
-def give_back(array: npt.NDArray[Any]) -> None:
-    """Give the whole pages of an array back to the kernel; whoever reads them finds zeros, or other
-    data."""
-    if sys.platform != "linux":
-        return
-    page = mmap.PAGESIZE
-    start = -(-array.ctypes.data // page) * page
-    stop = (array.ctypes.data + array.nbytes) // page * page
-    if stop - start < _LEAST_BYTES:
-        return
-    # ctypes releases the interpreter lock during a call. If the kernel refuses, FAISS frees all itself.
-    madvise = ctypes.CDLL(None).madvise
-    for at in range(start, stop, _PIECE_BYTES):
-        size = min(_PIECE_BYTES, stop - at)
-        madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), _MADV_DONTNEED)

@@ -16,7 +16,8 @@ import numpy as np
 from common.settings import SearcherSettings
 from common.types import Float32Array
 from searcher.index.graph import PADDED_DIMENSION, graph_vectors, new_graph, prepared
-from searcher.index.graph_release import give_back, give_up
+from searcher.index.graph_release import give_up
+from searcher.index.memory_pages import give_back, use_huge_pages
 
 _ROW_BYTES = PADDED_DIMENSION * np.dtype(np.float32).itemsize
 # Room for more rows: this fraction of those that are there, and at least this many. Memory that was never
@@ -36,7 +37,8 @@ class SharedVectors:
         codes = self._memory.codes
         codes.resize(self._room * _ROW_BYTES)
         self._bytes = faiss.rev_swig_ptr(codes.data(), self._room * _ROW_BYTES)
-        give_back(self._bytes[rows * _ROW_BYTES :])
+        give_back(self._bytes)
+        use_huge_pages(self._bytes)
         # FAISS moves the vectors only if they need more than was asked for once.
         codes.resize(0)
         # To free it takes long. Whoever drops the last graph may be answering a query.

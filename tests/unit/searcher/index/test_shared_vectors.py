@@ -199,5 +199,22 @@ def test_a_process_that_ends_during_a_merge_loses_nothing(
         assert loaded.shard.search(point.vector[None], 1)[0][0].ref == point.ref
 
 
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").is_dir(),
+    reason="needs a Linux kernel with huge pages",
+)
+def test_vectors_are_in_huge_pages() -> None:
+    graph, _ = finished(rows(1, 3 * ROWS))
+    middle = address(graph) + 8 * ROWS * PADDED_DIMENSION
+    flags, here = "", False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, _, last = line.split()[0].partition("-")
+        if last:
+            here = int(first, 16) <= middle < int(last, 16)
+        elif here and first == "VmFlags:":
+            flags = line
+    assert "hg" in flags.split()
+
+
 def test_memory_is_as_wide_as_faiss_rows() -> None:
     assert graph_vectors(finished(rows(1, 3))[0]).shape == (3, PADDED_DIMENSION)
