@@ -34,13 +34,9 @@ class SearchedGraph:
         queries: float32 (n, 528). candidates: how many nodes are kept during the search. With compressed
         vectors all of them are compared exactly.
         """
-        parameters = _parameters(candidates)
         if self.exact is None:
-            found: tuple[Float32Array, Int64Array] = self.graph.search(
-                queries, count, params=parameters
-            )
-            return found
-        _, nodes = self.graph.search(queries, max(count, candidates), params=parameters)
+            return self._found(queries, count, candidates)
+        _, nodes = self._found(queries, max(count, candidates), candidates)
         scores = np.full(nodes.shape, -np.inf, dtype=np.float32)
         queries = np.ascontiguousarray(queries)
         # Reads the file without Python's interpreter lock.
@@ -56,6 +52,24 @@ class SearchedGraph:
         scores[lost], nodes[lost] = -np.inf, -1
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(nodes, order, axis=1)
+
+    def _found(
+        self, queries: Float32Array, count: int, candidates: int
+    ) -> tuple[Float32Array, Int64Array]:
+        """FAISS's scores and nodes. Its own `search` asks for the dimension first, and each call lets go
+        of Python's interpreter lock: while others write, a query may wait long until it has it again."""
+        queries = np.ascontiguousarray(queries)
+        scores = np.empty((len(queries), count), dtype=np.float32)
+        nodes = np.empty((len(queries), count), dtype=np.int64)
+        self.graph.search_c(
+            len(queries),
+            faiss.swig_ptr(queries),
+            count,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(nodes),
+            _parameters(candidates),
+        )
+        return scores, nodes
 
 
 # FAISS only reads them, so threads share them; to make them takes as long as 50 comparisons.
