@@ -22,6 +22,15 @@ _NICE = 10
 _WATCH_SECONDS = 0.5
 
 
+class _Background(threading.local):
+    """Whether this thread has lowered its priority."""
+
+    yields = False
+
+
+_background = _Background()
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -44,8 +53,14 @@ def hand_over_soon() -> None:
 
 def yield_to_queries() -> None:
     """Lower the priority of this thread and those it starts. Only Linux has priorities per thread."""
+    _background.yields = True
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def is_in_background() -> bool:
+    """Whether this thread yields to queries."""
+    return _background.yields
 
 
 def work_in_one_thread() -> None:

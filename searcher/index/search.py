@@ -13,8 +13,8 @@ from common.types import Float32Array, Int64Array
 from searcher.index.flat_search import nearest_of
 from searcher.index.graph import padded
 from searcher.index.graph_part import GraphPart
+from searcher.index.parallel_search import in_threads
 from searcher.index.state import MISSING, Filter, Nearest, State
-from searcher.index.thread_limits import limit_search_threads
 
 # The end of the list of nearest nodes is less reliable than its beginning, so a filter uses only this
 # fraction.
@@ -37,8 +37,17 @@ def search_state(
     vectors: float32 (n, 527). ef_search: candidates kept in each graph (default: as measured). If fewer
     than k are found, the score is -inf and the row MISSING. Raises ValueError for k < 1.
     """
-    queries = _checked(vectors, k)
-    limit_search_threads(len(queries))
+    return in_threads(lambda some: _search(state, some, k, only, ef_search), _checked(vectors, k))
+
+
+def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
+    """Exact search; see `search_state`."""
+    return in_threads(lambda some: _best([_flat(state, some, k, only, 0)], k), _checked(vectors, k))
+
+
+def _search(
+    state: State, queries: Float32Array, k: int, only: Filter, ef_search: int | None
+) -> Nearest:
     found = [
         _in_part(state, part, queries, k, only, ef_search or part.candidates_for(k))
         for part in (state.parts if len(queries) else ())
@@ -62,13 +71,6 @@ def _in_part(
         return _filtered(state, part, queries, k, only, ef)
     scores, nodes = nearest_nodes(part, queries, k, max(ef, k))
     return _allowed(state, part, scores, nodes, k, only)
-
-
-def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
-    """Exact search; see `search_state`."""
-    queries = _checked(vectors, k)
-    limit_search_threads(len(queries))
-    return _best([_flat(state, queries, k, only, 0)], k)
 
 
 def _checked(vectors: Float32Array, k: int) -> Float32Array:

@@ -1,7 +1,7 @@
-"""How many threads FAISS may start: OpenMP keeps a pool of them for each thread that calls it.
+"""How many threads of OpenMP FAISS may use. The limits hold for the calling thread.
 
-The limits hold for the calling thread. Setting one lets go of Python's interpreter lock, and a query may
-wait long until it has it again; so it is set only when it changes.
+Setting one lets go of Python's interpreter lock, and a query may wait long until it has it again; so it
+is set only when it changes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ import faiss
 
 from common.runtime_tuning import usable_cores, yield_to_queries
 
-# A single query is answered in the caller's own thread; a batch gets a thread for this many queries. With
-# 2, eight queries of a 64-candidate search take half the time on two cores.
-_QUERIES_PER_THREAD = 2
-_SEARCH_THREADS, _MERGE_THREADS = 4, 4
+_MERGE_THREADS = 4
 
 
 class _Limit(threading.local):
@@ -27,10 +24,9 @@ class _Limit(threading.local):
 _limit = _Limit()
 
 
-def limit_search_threads(queries: int) -> None:
-    """Set the limit for a search with this many queries."""
-    most = min(_SEARCH_THREADS, usable_cores()) if queries > _QUERIES_PER_THREAD else 1
-    _set(min(most, max(1, queries // _QUERIES_PER_THREAD)))
+def use_one_thread() -> None:
+    """Let FAISS search in the calling thread alone."""
+    _set(1)
 
 
 def work_in_background() -> None:
