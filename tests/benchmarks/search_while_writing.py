@@ -37,6 +37,7 @@ from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from tests.benchmarks.report import resident_bytes
+from tests.benchmarks.search import faiss_alone
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
 
 _SEGMENTS = 20
@@ -70,20 +71,38 @@ def measure(
         with writing(index, rng, seconds) as done:
             beside = search(index, asked, seconds)
         merges = index.shard.merges - merges
-        parts = [part.rows for part in index.shard.export().parts]
+        parts = index.shard.export().parts
         waiting = index.waiting
+        new = islice(_new_videos(rng), max(1, round(seconds / 2 * _RATE / _SEGMENTS)))
+        rows = np.stack([one.vector for video in new for one in video])
+        peer = faiss_alone.measure(parts[0], asked, rows, SearcherSettings().delta_rows, _RATE)
     return {
         "vectors": len(points),
         "start_to_ready_seconds": round(ready, 2),
         "snapshot_bytes_after_1000_segments": written,
-        "search_microseconds": {"idle": alone, "while writing": beside},
-        "while_writing": {**done, "merges": merges, "graphs": parts, "waiting": waiting},
+        "search_microseconds": {
+            "idle": alone,
+            "while writing": beside,
+            **{f"FAISS alone, {name}": times for name, times in peer.items()},
+        },
+        "while_writing": {
+            **done,
+            "merges": merges,
+            "graphs": [part.rows for part in parts],
+            "waiting": waiting,
+        },
         "ratios": {
             "memory_over_vectors_links_and_codes": round(memory, 2),
             "search_p50_while_writing_over_idle": round(beside["p50"] / alone["p50"], 2),
             "search_p99_while_writing_over_idle": round(beside["p99"] / alone["p99"], 2),
+            "faiss_alone_p50_while_adding_over_idle": _ratio(peer, "p50"),
+            "faiss_alone_p99_while_adding_over_idle": _ratio(peer, "p99"),
         },
     }
+
+
+def _ratio(peer: dict[str, Any], quantile: str) -> float:
+    return round(float(peer["while adding"][quantile] / peer["idle"][quantile]), 2)
 
 
 def fill(points: Sequence[Embedding], built: Shard, folder: Path) -> None:
