@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from common.http.errors import error_response
+from common.http.request_facts import OPEN_REQUESTS
 from common.settings import HttpSettings
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -88,6 +90,7 @@ class Connections:
         self._open: set[BoundedProtocol] = set()
         self._admitted: dict[BoundedProtocol, str] = {}
         self._by_network: Counter[str] = Counter()
+        self._open_requests = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, connection: BoundedProtocol, address: str) -> bool:
@@ -112,6 +115,17 @@ class Connections:
         self._by_network[network] -= 1
         if not self._by_network[network]:
             del self._by_network[network]
+
+    def open_requests(self) -> int:
+        """Requests whose headers were read and whose response is not complete; of each connection only
+        the one that is answered now."""
+        return self._open_requests
+
+    def begin_request(self) -> None:
+        self._open_requests += 1
+
+    def end_request(self) -> None:
+        self._open_requests -= 1
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is None:
@@ -161,10 +175,14 @@ class BoundedProtocol(HttpToolsProtocol):
             # uvicorn notifies only the newest request, which may still wait behind this one.
             self._working.disconnected = True
             self._working.message_event.set()
+            self.shared.end_request()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._working = cycle
+        self.shared.begin_request()
+        scope: Scope = cycle.scope  # type: ignore[assignment]
+        scope[OPEN_REQUESTS] = self.shared.open_requests
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
@@ -218,6 +236,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_since = self.loop.time()
 
     def on_response_complete(self) -> None:
+        self.shared.end_request()
         if not self.pipeline and self.cycle.more_body:
             self._drain_since = self.loop.time()
         super().on_response_complete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 REPLAYED_HEADER = "Idempotency-Replayed"
 
 _IN_SCOPE = "storyhash.request"
+# Where a server puts a function that counts its open requests.
+OPEN_REQUESTS = "storyhash.open_requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,12 @@ def header_of(scope: Scope, name: bytes) -> str | None:
             text: str = value.decode("latin-1")
             return text
     return None
+
+
+def is_alone(scope: Scope) -> bool:
+    """Whether the server has no other open request. False if it does not count them."""
+    count: Callable[[], int] | None = scope.get(OPEN_REQUESTS)
+    return count is not None and count() == 1
 
 
 def facts_of(scope: Scope) -> RequestFacts:

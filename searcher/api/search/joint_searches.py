@@ -34,9 +34,12 @@ class JointSearches:
         self._waiting: list[_Search] = []
 
     async def search(
-        self, index: LocalIndex, vectors: Float32Array, k: int, most: int
+        self, index: LocalIndex, vectors: Float32Array, k: int, most: int, *, alone: bool = False
     ) -> list[list[HitFields]]:
-        """See `Shard.search_fields`. most: vectors that are searched at once."""
+        """See `Shard.search_fields`. most: vectors that are searched at once. alone: no other request is
+        open, so there is none to wait for, which takes a tenth of the time of a short search."""
+        if alone and not self._waiting:
+            return index.search_fields(vectors, k)
         own = _Search(index, vectors, k)
         self._waiting.append(own)
         try:

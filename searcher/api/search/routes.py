@@ -28,7 +28,7 @@ from common.http.errors import ApiError
 from common.http.load_shedding import LoadShedder
 from common.http.openapi import DocumentedApp
 from common.http.query_parameters import parameter
-from common.http.request_facts import facts_of, header_of
+from common.http.request_facts import facts_of, header_of, is_alone
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.metrics import Metrics
@@ -139,7 +139,8 @@ def add_search(
         # A search in few rows may take many times as long.
         if only is EVERYTHING and len(vectors) <= most:
             with metrics.search_duration_seconds.time():
-                hits = await joint_searches.search(answering.index, vectors, k, most)
+                alone = is_alone(request.scope)
+                hits = await joint_searches.search(answering.index, vectors, k, most, alone=alone)
             found = _body(answering, hits)
         else:
             work = partial(_search, answering, vectors, k, only, metrics)

@@ -63,6 +63,14 @@ def test_only_as_many_vectors_as_allowed_are_searched_at_once() -> None:
     assert index.sizes == [(3, 5), (3, 5), (1, 5)]
 
 
+def test_a_search_that_is_alone_waits_for_no_other() -> None:
+    index = Recorded()
+    steps = JointSearches().search(cast(LocalIndex, index), vectors(1), 10, 8, alone=True)
+    with pytest.raises(StopIteration) as done:
+        steps.send(None)
+    assert done.value.value == found([1], 10)
+
+
 def test_searches_for_another_number_of_results_are_separate() -> None:
     index = Recorded()
     assert answers(index, (vectors(1), 5), (vectors(2), 9), (vectors(3), 5)) == [
