@@ -123,6 +123,9 @@ class _Part:
         decision = _weakened(found["decision"], free, end - start)
         # The tempo is constant within a range.
         tempo = (query[1] - query[0]) / (end - start) if end > start else 0.0
+        if (found.get("evidence", {}).get("tempo") or 0.0) < 0:
+            # It runs backwards.
+            free = [(start + end - b, start + end - a) for a, b in free]
         rest = [(query[0] + tempo * (a - start), query[0] + tempo * (b - start)) for a, b in free]
         return cls(decision, over, query, rest)
 

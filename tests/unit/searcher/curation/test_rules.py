@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.state.exceptions import StoredException
-from searcher.curation.rules import Ruling, rule
+from searcher.curation.rules import Negative, Ruling, rule
 from searcher.matching.scoring.policy import Policy
 
 POLICY = Policy(0.9, 0.5)
@@ -96,3 +96,20 @@ def test_a_still_in_an_excepted_range_is_no_match() -> None:
     still = {**found((5, 5)), "query_end_seconds": 4.0}
     assert ruling([still], excepted((0, 10))).decision == "no_match"
     assert ruling([still], excepted((6, 10))).decision == "copy"
+
+
+@pytest.mark.parametrize(("negative", "decision"), [((0, 10), "no_match"), ((10, 20), "copy")])
+def test_what_an_excepted_range_leaves_of_a_match_that_runs_backwards(
+    negative: tuple[float, float], decision: str
+) -> None:
+    """The end of the reference, which is not excepted, is the beginning of the query."""
+    told = rule(
+        [{**found((0, 20)), "evidence": {"tempo": -1.0}}],
+        [excepted((0, 10))],
+        fingerprint="video:q",
+        bank="b",
+        policy=POLICY,
+        query_seconds=20.0,
+        negatives=[Negative("n", "b", *negative)],
+    )
+    assert told.decision == decision
