@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from common.video.formats import HEAD_BYTES, OPTIONS, is_text, named_list, shown
 
 # A higher frame rate in a container's header is a clock rate, not a frame rate.
 _MAX_PLAUSIBLE_FPS = 480.0
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +154,13 @@ def stream_seconds(stream: VideoStream) -> float:
     if stream.duration is None or stream.time_base is None:
         return 0.0
     return float(stream.duration * stream.time_base)
+
+
+def tagged_seconds(stream: VideoStream) -> float:
+    """The length of a Matroska track in seconds, which its header has as a tag; 0 without one."""
+    end = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if end is None or stream.time_base is None:
+        return 0.0
+    hours, minutes, seconds = map(float, end.groups())
+    start = float((stream.start_time or 0) * stream.time_base)
+    return max(0.0, 3600 * hours + 60 * minutes + seconds - start)

@@ -16,7 +16,14 @@ from av.video.stream import VideoStream
 from common.errors import NoFramesError, VideoLimitError, VideoTimeoutError
 from common.settings import VideoSettings
 from common.types import UInt8Array
-from common.video.container import VideoInfo, check_pixels, describe, open_container, stream_seconds
+from common.video.container import (
+    VideoInfo,
+    check_pixels,
+    describe,
+    open_container,
+    stream_seconds,
+    tagged_seconds,
+)
 from common.video.frame_to_rgb import DisplayMatrices, to_picture
 from common.video.packets import PacketReader
 from common.video.timeline import BROADCAST_GAP_SECONDS, GAP_SECONDS, TimelineClock
@@ -139,7 +146,7 @@ class Decoder:
         with open_container(self._source) as container:
             stream, self._left_out = choose_stream(container, self._source, self._beat)
             self.info = describe(container, stream, self._limits)
-            self._said_seconds = stream_seconds(stream)
+            self._said_seconds = stream_seconds(stream) or tagged_seconds(stream)
             stream.codec_context.thread_count = 1
             # Frames to which no other frame refers are not deblocked: the difference does not matter
             # here.
@@ -203,7 +210,8 @@ class Decoder:
     def _is_short(self) -> bool:
         """Whether the video ends much earlier than its header says."""
         missing = self._said_seconds - self.end_seconds
-        jumped = self._clock is not None and self._clock.jumps
+        # Then the length in the header is that of the wrong times.
+        jumped = self._clock is not None and (self._clock.jumps or self._clock.wild)
         return not jumped and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._said_seconds)
 
 

@@ -145,6 +145,20 @@ def test_a_truncated_file_gives_its_good_part_and_says_so(tmp_path: Path) -> Non
     assert 1 <= len(list(reading)) < 50
 
 
+@pytest.mark.parametrize("start", [0, 60_000])
+def test_a_truncated_matroska_file_says_so_and_a_whole_one_does_not(
+    tmp_path: Path, start: int
+) -> None:
+    path = write(tmp_path / "a.mkv", [quadrants(64, 64)] * 100, range(start, start + 10_000, 100))
+    whole = decoder(path)
+    list(whole)
+    assert whole.damaged is None
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cut = decoder(path)
+    list(cut)
+    assert "but its header says 9.9 s" in (cut.damaged or "")
+
+
 @pytest.mark.parametrize("content", [b"", b"no video at all", bytes(4096)])
 def test_rubbish_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rubbish.mp4"
