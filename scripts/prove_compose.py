@@ -94,7 +94,8 @@ class Run:
         why = " ".join(started.stderr.split())[-600:] if started.returncode else ""
         self.proof.check("all services become healthy", started.returncode == 0, why)
         if why:
-            raise StoryHashError(self.stack.run("logs", "--tail", "30").stdout[-6000:])
+            print(self.stack.run("logs", "--no-color", "--tail", "10").stdout)
+            raise StoryHashError("not all services became healthy; their logs are above")
 
     def confined(self, *services: str) -> None:
         for name in services:

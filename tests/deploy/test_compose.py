@@ -310,6 +310,7 @@ def test_a_broker_starts_with_the_properties_of_compose(tmp_path: Path) -> None:
     with KafkaBroker(tmp_path, ports=(outside, controller), config=properties) as broker:
         from kafka import KafkaAdminClient
 
+        assert is_healthy("kafka", "29092", inside)
         for port in (inside, outside):
             admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
             try:
@@ -318,6 +319,7 @@ def test_a_broker_starts_with_the_properties_of_compose(tmp_path: Path) -> None:
                 assert member["port"] == port, broker.tail()
             finally:
                 admin.close()
+    assert not is_healthy("kafka", "29092", inside)
 
 
 @contextmanager
@@ -342,17 +344,18 @@ def answering(status: int) -> Iterator[int]:
             thread.join()
 
 
-def qdrant_is_healthy(port: int) -> bool:
-    kind, *command = services()["qdrant"]["healthcheck"]["test"]
+def is_healthy(service: str, its_port: str, port: int) -> bool:
+    """The healthcheck of a service, at `port` instead of its own."""
+    kind, *command = services()[service]["healthcheck"]["test"]
     assert kind == "CMD"
-    here = [interpolated(word).replace("6333", str(port)) for word in command]
+    here = [interpolated(word).replace(its_port, str(port)) for word in command]
     return subprocess.run(here, capture_output=True, timeout=600, check=False).returncode == 0
 
 
 def test_qdrants_healthcheck_tells_ready_from_not_ready_and_from_gone() -> None:
     with answering(200) as port:
-        assert qdrant_is_healthy(port)
+        assert is_healthy("qdrant", "6333", port)
     with answering(503) as port:
-        assert not qdrant_is_healthy(port)
+        assert not is_healthy("qdrant", "6333", port)
     (closed,) = free_ports(1)
-    assert not qdrant_is_healthy(closed)
+    assert not is_healthy("qdrant", "6333", closed)

@@ -21,7 +21,7 @@ touch: cannot touch '/opt/x': Read-only file system
 """
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Knows the tag with which Compose replaces a list."""
 
 
