@@ -18,43 +18,21 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from common.errors import StoryHashError
 from scripts.compose_stack import DEPLOY, Stack
+from scripts.promises import Proof
 from storyhash.client import Client
 from tests.e2e.conftest import draw
-from tests.support.services import wait_until
 
 # Kills the service, the only child of the init process: the container ends, and its restart policy acts.
 _KILL = "import os; os.kill(int(open('/proc/1/task/1/children').read().split()[0]), 9)"
 _CONFINED = "grep -E '^(CapEff|NoNewPrivs|Uid)' /proc/1/status; touch /opt/x 2>&1 || true"
-
-
-class Proof:
-    """Promises, printed as they are checked."""
-
-    def __init__(self) -> None:
-        self.broken: list[str] = []
-
-    def check(self, promise: str, kept: bool, seen: object = "") -> None:
-        """Print whether a promise is kept, with what was seen."""
-        print(
-            f"{'kept' if kept else 'BROKEN':8}{promise}{f': {seen}' if seen != '' else ''}",
-            flush=True,
-        )
-        if not kept:
-            self.broken.append(promise)
-
-    def comes(self, promise: str, true: Callable[[], bool], seconds: float = 300.0) -> None:
-        """Check that something becomes true."""
-        try:
-            self.check(promise, True, f"after {wait_until(true, promise, seconds):.1f} s")
-        except TimeoutError as error:
-            self.check(promise, False, error)
 
 
 def confinement(printed: str) -> dict[str, bool]:
@@ -122,21 +100,19 @@ class Run:
         html = page.headers.get("content-type", "").startswith("text/html")
         self.proof.check("the review page answers", page.is_success and html, page.status_code)
 
-    def metric(self, expression: str) -> float:
-        """The sum of an expression in Prometheus, 0 if it has no series."""
-        url = self.stack.address("prometheus", 9090) + "/api/v1/query"
-        rows = httpx.get(url, params={"query": f"sum({expression})"}).json()["data"]["result"]
-        return float(rows[0]["value"][1]) if rows else 0.0
+    def prometheus(self, path: str, **parameters: str) -> Any:
+        """The data of a response of Prometheus."""
+        url = f"{self.stack.address('prometheus', 9090)}/api/v1/{path}"
+        return httpx.get(url, params=parameters).json()["data"]
+
+    def up(self, job: str, instances: int) -> bool:
+        rows = self.prometheus("query", query=f'up{{job="{job}"}}')["result"]
+        return [row["value"][1] for row in rows] == ["1"] * instances
 
     def scraped(self, jobs: dict[str, int]) -> None:
-        for job, instances in jobs.items():
-            up = f'up{{job="{job}"}}'
-            self.proof.comes(
-                f"Prometheus scrapes {instances} x {job}",
-                lambda up=up, n=instances: self.metric(up) == n,  # type: ignore[misc]
-            )
-        url = self.stack.address("prometheus", 9090) + "/api/v1/rules"
-        rules = [r for g in httpx.get(url).json()["data"]["groups"] for r in g["rules"]]
+        for job, count in jobs.items():
+            self.proof.comes(f"Prometheus scrapes {count} x {job}", partial(self.up, job, count))
+        rules = [rule for group in self.prometheus("rules")["groups"] for rule in group["rules"]]
         bad = [rule["name"] for rule in rules if rule["health"] == "err"]
         self.proof.check("every rule is evaluated", bool(rules) and not bad, bad or len(rules))
 

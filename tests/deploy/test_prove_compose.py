@@ -9,7 +9,8 @@ import yaml
 
 from common.errors import DependencyError, UsageError
 from scripts.compose_stack import Stack, override
-from scripts.prove_compose import Proof, confinement
+from scripts.promises import Proof
+from scripts.prove_compose import confinement
 from tests.deploy.files import DEPLOY, load
 
 FILES = ("compose.yaml", "compose.serve.yaml")
