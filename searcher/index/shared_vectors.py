@@ -15,7 +15,13 @@ import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import Float32Array
-from searcher.index.graph import PADDED_DIMENSION, graph_vectors, new_graph, prepared
+from searcher.index.graph import (
+    PADDED_DIMENSION,
+    copy_links,
+    graph_vectors,
+    new_graph,
+    prepared,
+)
 from searcher.index.graph_release import give_up
 from searcher.index.memory_pages import give_back, use_huge_pages
 
@@ -80,7 +86,8 @@ class SharedVectors:
     def _appending(self, base: Any) -> Any:
         """A copy of a graph that adds its vectors here."""
         graph = faiss.IndexHNSWFlat(PADDED_DIMENSION, 2, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw, graph.ntotal = base.hnsw, base.ntotal
+        copy_links(base.hnsw, graph.hnsw)
+        graph.ntotal = base.ntotal
         # A merge that was given up may have left more.
         self._memory.codes.resize(base.ntotal * _ROW_BYTES)
         self._memory.ntotal = base.ntotal

@@ -14,7 +14,13 @@ from common.settings import SearcherSettings
 from common.types import Float32Array
 from searcher.index import delta_merge
 from searcher.index.delta_merge import Merge, build
-from searcher.index.graph import PADDED_DIMENSION, graph_vectors, new_graph, padded
+from searcher.index.graph import (
+    PADDED_DIMENSION,
+    copy_links,
+    graph_vectors,
+    new_graph,
+    padded,
+)
 from searcher.index.graph_repair import repair
 from searcher.index.shard import Shard
 from searcher.index.shared_vectors import SharedVectors
@@ -62,6 +68,20 @@ def test_a_graph_grows_as_faiss_own_does_and_copies_no_vector() -> None:
     assert address(graph) == address(base)
     assert links(graph) == links(plain)
     assert np.array_equal(graph_vectors(graph), np.concatenate([first, more]))
+
+
+def test_links_are_copied_as_faiss_copies_them() -> None:
+    base, _ = finished(rows(1, ROWS))
+    mine, right = (faiss.IndexHNSWFlat(PADDED_DIMENSION, 2) for _ in range(2))
+    copy_links(base.hnsw, mine.hnsw)
+    right.hnsw = base.hnsw
+    for name in ("levels", "offsets", "neighbors", "assign_probas", "cum_nneighbor_per_level"):
+        one, other = getattr(mine.hnsw, name), getattr(right.hnsw, name)
+        assert one.data() != getattr(base.hnsw, name).data()
+        assert np.array_equal(faiss.vector_to_array(one), faiss.vector_to_array(other))
+    for name in ("entry_point", "max_level", "efConstruction", "efSearch", "is_similarity"):
+        assert getattr(mine.hnsw, name) == getattr(right.hnsw, name)
+    assert mine.hnsw.rng.rand_int(1 << 30) == right.hnsw.rng.rand_int(1 << 30)
 
 
 def test_a_finished_graph_stays_as_it_is_while_another_one_grows_from_it() -> None:
