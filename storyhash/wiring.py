@@ -18,6 +18,7 @@ from ingest.query_decoder import QueryDecoder
 from searcher.api.protocols import SecondIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher, MatchReport
+from searcher.matching.second_opinion import as_second_opinion
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from searcher.transform.finder import TransformFinder
@@ -146,7 +147,7 @@ def second_over(
     first: LocalIndex, second: LocalIndex, visual: str, settings: MatchingSettings
 ) -> SecondIndex:
     """The second index of a first one, with its matcher. visual: the backend of its profile."""
-    matcher = matcher_over(second, visual, settings)
+    matcher = as_second_opinion(matcher_over(second, visual, settings))
     return SecondIndex(second, matcher, covered_by(first.videos, second.videos))
 
 

@@ -31,6 +31,7 @@ from scripts.evaluation_doc.static_text import (
 )
 from scripts.evaluation_doc.targets import RANGE_TRANSFORMS, targets_of
 from scripts.evaluation_doc.threshold_table import threshold_table
+from searcher.matching.second_opinion import LEAST_COPY_PROBABILITY
 
 DOCUMENT, FIGURES = Path("docs/evaluation.md"), Path("docs/figures")
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -153,7 +154,7 @@ def _second_opinion(results: Results) -> Iterator[str]:
         if set(FIRST) <= run.keys():
             rows += chain.from_iterable(with_second_opinion(*(run[name] for name in FIRST)))
     if rows:
-        yield f"## Two profiles together\n\n{SECOND_OPINION}"
+        yield f"## Two profiles together\n\n{SECOND_OPINION.format(least=LEAST_COPY_PROBABILITY)}"
         by_group = summarise(rows, ("group",))
         yield tables.per_configuration(by_group, tables.SECOND_OPINION).to_markdown()
 

@@ -11,9 +11,10 @@ the method ends. No table above contains them. The decisions use the calibration
 fitted without them."""
 
 SECOND_OPINION = """The queries that both profiles have. In the last rows, `offline` is asked where
-`sscd-motion` decides that no video is a copy, and its matches are added. StoryHash does this itself if
-the videos are indexed with `--second-opinion offline` ([how](usage.md#ask-a-second-profile),
-[what it costs](operations/install.md#a-second-opinion))."""
+`sscd-motion` decides that no video is a copy, and its matches are added; a copy that only it finds
+needs a probability of {least}. This threshold was chosen on these queries, so the last rows may be a
+little too good. A new data folder of `sscd-motion` works like this
+([how](usage.md#ask-a-second-profile), [what it costs](operations/install.md#a-second-opinion))."""
 
 SPEED = """## Speed
 

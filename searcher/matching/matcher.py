@@ -50,6 +50,11 @@ class Matcher:
         """The policies that decide."""
         return self._config.policies
 
+    @property
+    def calibration(self) -> Calibration:
+        """What turns similarities into probabilities."""
+        return self._config.calibration
+
     def under(self, policies: Policies) -> Matcher:
         """The same with other policies."""
         config = self._config

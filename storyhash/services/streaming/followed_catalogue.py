@@ -19,6 +19,7 @@ from searcher.generations import (
     make_folder,
 )
 from searcher.local_index import LocalIndex
+from searcher.matching.second_opinion import as_second_opinion
 from searcher.storage.staged_videos import StagedVideo
 from searcher.storage.video import Video
 from storyhash.second_index import covered_by
@@ -111,7 +112,7 @@ class FollowedCatalogue:
             return answering
         if second.answering is None:
             return None
-        index, matcher = second.answering.index, second.answering.matcher
+        index, matcher = second.answering.index, as_second_opinion(second.answering.matcher)
         covers = covered_by(answering.index.videos, index.videos)
         return replace(answering, second=SecondIndex(index, matcher, covers))
 

@@ -38,6 +38,12 @@ def test_the_second_is_asked_where_the_first_has_no_copy(
     assert both.profile == "sscd-motion, then offline"
 
 
+def test_a_copy_that_only_the_second_finds_must_be_surer() -> None:
+    for probability, decision in ((0.97, "review"), (0.985, "copy")):
+        both = together(row("all"), row("all", found("stranger", probability)))
+        assert [match.decision for match in both.matches] == [decision]
+
+
 def test_a_query_that_failed_has_the_answer_of_the_other_profile() -> None:
     failed, answered = row("all", error="unreadable"), row("all", SURE)
     for both in (together(failed, answered), together(answered, failed)):

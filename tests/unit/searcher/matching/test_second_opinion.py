@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.settings import MatchingSettings
 from common.types import Match
 from searcher.matching.cascade import has_copy
+from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.report.pass_merge import merge_profiles
-from searcher.matching.scoring.policy import Decision, Policies, Policy, is_stronger, strongest
-from searcher.matching.second_opinion import with_second_opinion
+from searcher.matching.scoring.calibration import load_calibration
+from searcher.matching.scoring.policy import (
+    Decision,
+    Policies,
+    Policy,
+    is_stronger,
+    policies,
+    strongest,
+)
+from searcher.matching.second_opinion import (
+    LEAST_COPY_PROBABILITY,
+    as_second_opinion,
+    with_second_opinion,
+)
 from tests.unit.searcher.matching.test_pass_merge import SECONDS, match
 
 LOW, HIGH = Policies(Policy(0.75, 0.1)), Policies(Policy(0.9, 0.2))
@@ -149,3 +165,19 @@ def test_what_the_first_catalogue_does_not_have_is_left_out() -> None:
         report(), ask, decided=has_copy, covers=lambda name, bank: name == "film"
     )
     assert told(merged) == [("film", 0.95, "copy")]
+
+
+def test_a_copy_that_only_the_second_finds_must_be_surer_unless_a_threshold_is_set() -> None:
+    calibration = load_calibration("offline")
+    settings = MatchingSettings.model_validate({"banks": {"news": {"copy_probability": 0.8}}})
+    index = cast(Any, None)
+    shipped = Matcher(index, "m", calibration, policies(calibration, settings))
+    of_second = as_second_opinion(shipped).policies
+    assert calibration.copy_probability < LEAST_COPY_PROBABILITY
+    assert of_second.default == replace(
+        shipped.policies.default, copy_probability=LEAST_COPY_PROBABILITY
+    )
+    assert of_second.of("news") == shipped.policies.of("news")
+    one = settings.policy.model_copy(update={"copy_probability": 0.7})
+    chosen = policies(calibration, settings.model_copy(update={"policy": one}))
+    assert as_second_opinion(shipped.under(chosen)).policies == chosen
