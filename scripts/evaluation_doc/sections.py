@@ -11,6 +11,7 @@ from embedder.fusion import ACTION_SHARE
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.calibration import answers, reliability
+from evaluation.measures.grouping import by_label
 from evaluation.measures.second_opinion import with_second_opinion
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
@@ -169,9 +170,17 @@ def _only_hard(results: Results) -> dict[str, list[QueryRow]]:
 
 def _distractors(results: Results) -> Iterator[str]:
     """The same queries with more segments in the catalogue."""
-    if results.distractors:
-        yield f"## Larger catalogues\n\n{DISTRACTORS}"
-    for rows in results.distractors.values():
+    if not results.distractors:
+        return
+    yield f"## Larger catalogues\n\n{DISTRACTORS}"
+    together: list[QueryRow] = []
+    if set(FIRST) <= results.distractors.keys():
+        for some in zip(
+            *(by_label(results.distractors[name]).values() for name in FIRST), strict=True
+        ):
+            together += [both for *_, both in with_second_opinion(*some)]
+    for rows in filter(None, (together, *results.distractors.values())):
+        yield f"`{rows[0].profile}`"
         yield distractor_table(rows).to_markdown()
 
 
