@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select
 from common.state.database import StateDatabase
 from common.state.keys import iso
 from common.state.newest_first import newest_first
-from common.state.store import Store
+from common.state.store import Store, is_due
 from common.state.tables import AUDIT_LOG
 from common.state.text import plain
 
@@ -55,8 +55,7 @@ class AuditLog(Store):
             values[name] = plain(values[name])[:_MAX_TEXT]
         with self._database.change() as connection:
             connection.execute(insert(AUDIT_LOG).values(at=int(1000 * now), **values))
-            # The clock may have been set back.
-            if not 0 <= now - self._deleted_at < _DELETE_EVERY_SECONDS:
+            if is_due(self._deleted_at, now, _DELETE_EVERY_SECONDS):
                 before = int(1000 * now) - self._keep_days * _DAY_MILLISECONDS
                 connection.execute(delete(AUDIT_LOG).where(AUDIT_LOG.c.at < before))
                 self._deleted_at = now

@@ -19,7 +19,7 @@ from common.printable import printable
 from common.slices import slices
 from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_in, use_to_json
 from common.state.roles import Role
-from common.state.store import Store
+from common.state.store import Store, is_due
 from common.state.tables import API_KEYS, KEY_USE
 
 MAX_KEYS, MAX_RATE = 10_000, 10_000_000
@@ -182,8 +182,7 @@ class KeyStore(Store):
         key, now = _key(row), self._now()
         if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
             return None
-        # The clock may have been set back.
-        if key.last_used_at is None or not 0 <= now - key.last_used_at < 1000 * LAST_USED_SECONDS:
+        if key.last_used_at is None or is_due(key.last_used_at, now, 1000 * LAST_USED_SECONDS):
             self._note_use(key.id, now)
         return key
 

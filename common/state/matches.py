@@ -27,7 +27,7 @@ from common.state.events import match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
 from common.state.newest_first import count, page_of
 from common.state.outbox import Event, tell
-from common.state.store import Store
+from common.state.store import Store, is_due
 from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
@@ -131,8 +131,7 @@ class MatchStore(Store):
         with self._database.change(alone=True) as connection:
             ids = [_record(connection, one, now, events) for one in found]
             tell(connection, events, now)
-        # The clock may have been set back.
-        if not 0 <= self._clock() - self._trimmed_at < _TRIM_EVERY_SECONDS:
+        if is_due(self._trimmed_at, self._clock(), _TRIM_EVERY_SECONDS):
             self._trimmed_at = self._clock()
             self.trim()
         return ids

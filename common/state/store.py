@@ -8,6 +8,11 @@ from collections.abc import Callable
 from common.state.database import StateDatabase
 
 
+def is_due(last: float, now: float, every: float) -> bool:
+    """Whether to do something again, in any unit of time; also if the clock was set back since."""
+    return not 0 <= now - last < every
+
+
 class Store:
     """Some tables of a state database, and a clock in Unix seconds."""
 

@@ -83,7 +83,6 @@ class _Changes:
         """From an older graph to a newer one; None if the graphs have little in common."""
         before, after = LowestLinks(old).array, LowestLinks(new).array
         levels = faiss.vector_to_array(new.hnsw.levels)
-        known = faiss.vector_to_array(old.hnsw.levels)
         starts, places = (faiss.vector_to_array(one.hnsw.offsets) for one in (old, new))
         if not np.array_equal(starts, places[: len(starts)]):
             # The graph was built anew, perhaps with another number of links per node.
@@ -99,7 +98,11 @@ class _Changes:
                 return None
         at = np.concatenate(changed)
         return cls(
-            at, after[at], levels[len(known) :].copy(), after[len(before) :].copy(), _entry_of(new)
+            at,
+            after[at],
+            levels[old.hnsw.levels.size() :].copy(),
+            after[len(before) :].copy(),
+            _entry_of(new),
         )
 
     def __bool__(self) -> bool:

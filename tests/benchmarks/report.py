@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from common.atomic_write import replacing
 from common.runtime_tuning import usable_cores
+from common.types import Float32Array
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -44,6 +46,22 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     """p50, p99 and p999 in microseconds."""
     found = np.quantile(np.asarray(seconds) * 1e6, (0.5, 0.99, 0.999)).round(1).tolist()
     return dict(zip(("p50", "p99", "p999"), found, strict=True))
+
+
+def timed_singly(
+    ask: Callable[[Float32Array], object], queries: Float32Array, seconds: float
+) -> dict[str, float]:
+    """Microseconds of single queries, one after another for this long, and how many there were.
+    ask: takes one query, float32 (1, d)."""
+    spent: list[float] = []
+    end = time.perf_counter() + seconds
+    for number in count():
+        began = time.perf_counter()
+        ask(queries[number % len(queries)][None])
+        spent.append(time.perf_counter() - began)
+        if began > end:
+            break
+    return {**quantiles(spent), "queries": len(spent)}
 
 
 def per_second(call: Callable[[int], object], seconds: float, threads: int) -> float:

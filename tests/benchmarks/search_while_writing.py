@@ -36,7 +36,7 @@ from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
-from tests.benchmarks.report import resident_bytes
+from tests.benchmarks.report import resident_bytes, timed_singly
 from tests.benchmarks.search import faiss_alone
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
 
@@ -63,13 +63,17 @@ def measure(
     hand_over_soon()
     began = time.perf_counter()
     with LocalIndex.open_writer(folder, _MANIFEST, Settings(), answering=True) as index:
-        index.search(asked[:1], _K)
+
+        def ask(query: Float32Array) -> object:
+            return index.search(query, _K)
+
+        ask(asked[:1])
         ready = time.perf_counter() - began
         written = _bytes_of_snapshot(index, rng)
-        alone = search(index, asked, seconds)
+        alone = timed_singly(ask, asked, seconds)
         merges = index.shard.merges
         with writing(index, rng, seconds) as done:
-            beside = search(index, asked, seconds)
+            beside = timed_singly(ask, asked, seconds)
         merges = index.shard.merges - merges
         parts = index.shard.export().parts
         waiting = index.waiting
@@ -128,20 +132,6 @@ def _change(points: Sequence[Embedding]) -> Change:
             for name, some in videos.items()
         ]
     )
-
-
-def search(index: LocalIndex, asked: Float32Array, seconds: float) -> dict[str, float]:
-    """Microseconds of single queries, one after another for this long, and how many there were."""
-    spent = []
-    end = time.perf_counter() + seconds
-    for number in count():
-        began = time.perf_counter()
-        index.search(asked[number % len(asked)][None], _K)
-        spent.append(time.perf_counter() - began)
-        if began > end:
-            break
-    p50, p99, p999 = np.quantile(np.array(spent) * 1e6, (0.5, 0.99, 0.999)).round(1).tolist()
-    return {"p50": p50, "p99": p99, "p999": p999, "queries": len(spent)}
 
 
 def _memory_over_needed(folder: Path) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import count
 from typing import Any
 
 import faiss
@@ -18,7 +17,7 @@ from common.runtime_tuning import yield_to_queries
 from common.types import Float32Array
 from searcher.index.graph import PADDED_DIMENSION, graph_vectors, padded, prepared
 from searcher.index.graph_part import GraphPart
-from tests.benchmarks.report import quantiles
+from tests.benchmarks.report import timed_singly
 
 _K = 10
 
@@ -69,12 +68,4 @@ def _searches(
 ) -> dict[str, float]:
     faiss.omp_set_num_threads(1)
     graph.hnsw.efSearch = candidates
-    spent: list[float] = []
-    end = time.perf_counter() + seconds
-    for number in count():
-        began = time.perf_counter()
-        graph.search(queries[number % len(queries)][None], _K)
-        spent.append(time.perf_counter() - began)
-        if began > end:
-            break
-    return {**quantiles(spent), "queries": len(spent)}
+    return timed_singly(lambda query: graph.search(query, _K), queries, seconds)

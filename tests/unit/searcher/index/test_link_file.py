@@ -85,16 +85,22 @@ def test_a_graph_that_grew_a_little_is_read_as_it_was(
         assert loaded.shard.search(query, 1)[0][0].score == pytest.approx(1.0, abs=1e-5)
 
 
+def loaded_whole(folder: Path, newer: Path, shard: Shard) -> Shard:
+    """The shard of a snapshot that does not name an older one: it is that which was saved."""
+    assert entry(newer) is None
+    loaded = load_newest(folder, SETTINGS, MODEL_ID)
+    assert loaded is not None
+    assert structure(loaded.shard) == structure(shard)
+    return loaded.shard
+
+
 def test_a_graph_that_changed_much_is_written_whole(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shard = grown(rng)
     newer = save_around(tmp_path, shard, video(rng, "large", 200))
-    assert entry(newer) is None
     assert not [*newer.glob("graph-0-changed*"), *newer.glob("graph-0-added*")]
-    loaded = load_newest(tmp_path, SETTINGS, MODEL_ID)
-    assert loaded is not None
-    assert structure(loaded.shard) == structure(shard)
+    loaded_whole(tmp_path, newer, shard)
 
 
 def test_a_rebuilt_graph_is_written_whole(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -103,11 +109,8 @@ def test_a_rebuilt_graph_is_written_whole(tmp_path: Path, rng: np.random.Generat
     shard.remove_videos([f"v{number}" for number in range(12)])
     shard.wait_for_build()
     newer = save(tmp_path, shard, 2)
-    assert entry(newer) is None
-    loaded = load_newest(tmp_path, SETTINGS, MODEL_ID)
-    assert loaded is not None
-    assert structure(loaded.shard) == structure(shard)
-    assert len(loaded.shard.search(unit_rows(rng, 1), 5)[0]) == 5
+    loaded = loaded_whole(tmp_path, newer, shard)
+    assert len(loaded.search(unit_rows(rng, 1), 5)[0]) == 5
 
 
 @pytest.mark.parametrize(("before", "after", "segments"), [(32, 31, 20), (31, 32, 2)])
@@ -120,10 +123,7 @@ def test_a_graph_with_another_number_of_links_per_node_is_written_whole(
         shard.add(video(rng, "a", segments))
         shard.wait_for_build()
         newer = save(tmp_path, shard, 1)
-    assert entry(newer) is None
-    loaded = load_newest(tmp_path, SETTINGS, MODEL_ID)
-    assert loaded is not None
-    assert structure(loaded.shard) == structure(shard)
+    loaded_whole(tmp_path, newer, shard)
 
 
 @pytest.mark.parametrize(
