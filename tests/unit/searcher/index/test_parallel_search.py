@@ -39,7 +39,7 @@ def numbered(count: int) -> Float32Array:
     return np.arange(3 * count, dtype=np.float32).reshape(count, 3)
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64, 101])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 101])
 def test_every_query_has_its_own_answer_whatever_their_number(count: int) -> None:
     queries, search = numbered(count), Noted()
     scores, rows = in_threads(search, queries)
