@@ -1,4 +1,4 @@
-"""How an optional part of StoryHash is installed."""
+"""The command that installs an optional part of StoryHash."""
 
 
 def install_command(extra: str) -> str:

@@ -34,7 +34,7 @@ _PROJECTED = FRAME_CODE_SIZE - 1
 # below 0.12 but for one in a thousand of the most different frames.
 _SCALE = 1024.0
 _ALONG_SCALE = 127.0
-# An inner product of this many coordinates tells that of all.
+# The inner product of this many coordinates estimates that of all.
 _SPREAD = np.float32(VISUAL_DIMENSION / _PROJECTED)
 
 

@@ -1,4 +1,4 @@
-"""What a log line is about: the request, the video and the trace that are worked on now."""
+"""The request, the video and the trace that log lines name."""
 
 from __future__ import annotations
 

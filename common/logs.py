@@ -35,7 +35,7 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("storyhash").setLevel(settings.log_level.upper())
-    # Its lines are JSON: nothing may stand before them.
+    # Its lines are JSON, without a prefix.
     access = logging.getLogger(ACCESS_LOGGER)
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(logging.Formatter("%(message)s"))
@@ -43,7 +43,7 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     access.setLevel(logging.INFO)
     access.propagate = False
     logging.getLogger("kafka").setLevel(logging.ERROR)
-    # It logs two errors per attempt to connect. Our transport tells an outage once, and its reason.
+    # It logs two errors per attempt to connect. Our transport logs an outage once, with its reason.
     logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
     # It warns at each attempt to reach a collector; the error after the last one is enough.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)

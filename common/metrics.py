@@ -78,10 +78,8 @@ def _gauge(text: str, labels: tuple[str, ...] = ()) -> Any:
 
 @dataclass(frozen=True)
 class Metrics:
-    """One service's metrics. Label values: `stage` is ingest, embed or search; `outcome` of a segment
-    is done, failed, stale or duplicate; `state` of vectors is live or dead; `queue` is match, search,
-    embed or upload. `route` is a template, and banks beyond the first few share one label: callers cannot
-    make the number of series grow without bound."""
+    """One service's metrics. `route` is a template, and banks beyond the first few share one label, so
+    that callers cannot make the number of series grow without bound."""
 
     registry: CollectorRegistry
     bank_labels: BoundedLabels
@@ -98,33 +96,38 @@ class Metrics:
         "Inference time of one batch, by model.", _STAGE_BUCKETS, ("model",)
     )
     segments_total: Counter = _counter(
-        "Segments processed, by stage and outcome.", ("stage", "outcome")
+        "Segments, by stage (ingest, embed, search) and outcome (done, failed, stale, duplicate).",
+        ("stage", "outcome"),
     )
     videos_total: Counter = _counter(
         "Videos processed, by stage and outcome.", ("stage", "outcome")
     )
-    dead_letters_total: Counter = _counter("Dead letters, by reason.", ("stage", "reason"))
+    dead_letters_total: Counter = _counter(
+        "Dead letters, by stage and reason (an error code).", ("stage", "reason")
+    )
     retries_total: Counter = _counter(
-        "Retries after a dependency failed, by component.", ("stage", "dependency")
+        "Retries after a dependency failed, by stage and dependency.", ("stage", "dependency")
     )
     freshness_seconds: Histogram = _histogram(
         "Time from the production of a segment until it is searchable.", _FRESHNESS_BUCKETS
     )
     consumer_lag_messages: Gauge = _gauge("Consumer lag, in messages.", ("stage", "topic"))
     consumer_lag_seconds: Gauge = _gauge(
-        "Consumer lag, in seconds: age of the message that was read last; 0 if none wait.",
+        "Consumer lag, in seconds: age of the message that was read last; 0 if no message waits.",
         ("stage", "topic"),
     )
     expired_messages_total: Counter = _counter(
         "Messages that expired before they were consumed.", ("topic",)
     )
-    index_vectors: Gauge = _gauge("Vectors in the index.", ("state",))
+    index_vectors: Gauge = _gauge(
+        "Vectors in the index, by state: live or dead (deleted, not yet removed).", ("state",)
+    )
     index_waiting_vectors: Gauge = _gauge(
         "Vectors not merged into the HNSW graph; searches compare every one of them."
     )
     index_recall_ratio: Gauge = _gauge("Recall of the index against exact search, 0 to 1.")
     index_search_candidates: Gauge = _gauge(
-        "Candidates kept while the HNSW graph is searched, as the recall target needs."
+        "Candidates kept while the HNSW graph is searched (chosen by the recall target)."
     )
     mirror_divergence_ratio: Gauge = _gauge(
         "Fraction of videos whose data differ between the index and the mirror, 0 to 1."
@@ -145,7 +148,9 @@ class Metrics:
         ("method", "route"),
     )
     http_requests_in_progress: Gauge = _gauge("HTTP requests that are not answered yet.")
-    queue_running_requests: Gauge = _gauge("Requests that run, by queue.", ("queue",))
+    queue_running_requests: Gauge = _gauge(
+        "Requests that run, by queue (match, search, embed, upload).", ("queue",)
+    )
     queue_waiting_requests: Gauge = _gauge("Requests that wait, by queue.", ("queue",))
     queue_refused_requests_total: Counter = _counter(
         "Requests refused because the queue was full.", ("queue",)
@@ -205,7 +210,7 @@ class Metrics:
             if _MAKE in one.metadata
         }
         metrics = cls(registry, BoundedLabels(_MAX_BANKS), **made)
-        # Until it is measured it is no number, least of all 0.
+        # NaN until measured, because 0 would be a value.
         for measured in (
             *(metrics.index_recall_ratio, metrics.mirror_divergence_ratio),
             *(metrics.data_free_bytes, metrics.data_size_bytes),
@@ -227,15 +232,15 @@ class Metrics:
     def watch_data_folder(self, folder: Path) -> None:
         """Report, at each scrape, the free and the whole space of the folder's disk."""
 
-        def told(part: int) -> float:
+        def measured(part: int) -> float:
             try:
                 return float(shutil.disk_usage(folder)[part])
             except OSError:
-                # The other metrics are told all the same.
+                # The other metrics are still reported.
                 return math.nan
 
-        self.data_size_bytes.set_function(partial(told, 0))
-        self.data_free_bytes.set_function(partial(told, 2))
+        self.data_size_bytes.set_function(partial(measured, 0))
+        self.data_free_bytes.set_function(partial(measured, 2))
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""Cuts long sequences into slices for one statement, one request or one block of a computation each."""
+"""Cuts long sequences into slices, for example one per SQL statement or request."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 INTERVAL_SECONDS = 0.5
-# Packed pictures of one segment; a message has room for them and for its vector.
+# Maximum bytes of the packed pictures of one segment, so that they fit into its message.
 MAX_SEGMENT_BYTES = 512 * 1024
 _HEAD = struct.Struct("<II")
 _MAX_MILLISECONDS = 2**32 - 1

@@ -28,7 +28,7 @@ T = TypeVar("T")
 FOLDER = "in-hand"
 _log = logging.getLogger("storyhash.in_hand")
 _MAX_CRASHES = 2
-# Most items that are remembered: some never come back, such as messages that another replica took over.
+# Maximum number of remembered items: some never return, such as messages that another replica took over.
 _MAX_REMEMBERED = 10_000
 _MAX_SLOTS = 1_000
 
@@ -175,7 +175,7 @@ class WorkInProgress:
             temporary.write_text(json.dumps(note), encoding="utf-8")
             temporary.replace(self._path)
         except OSError as error:
-            # Work goes on without: what is lost is the protection, not the work.
+            # The work continues without this protection.
             self._writable = False
             _log.error(
                 "%s cannot be written (%s): until the next start, no video or message is "

@@ -29,9 +29,9 @@ ACTION_VERSION = "action-2"
 # Tracks are resampled to this rate, so that derivatives do not depend on the frame rate.
 _RATE = 4.0
 _TURN_BINS = 8
-# Where a thing was between two sightings further apart than this is not known.
+# Longer gaps between two positions of an object are not interpolated.
 _MAX_GAP_SECONDS = 0.75
-# Two things are close when their discs, grown by this factor, touch.
+# Two objects are close if their discs, enlarged by this factor, touch.
 _CLOSE_FACTOR = 2.0
 _SQUASHED = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)
 _SQUASH_SCALE = np.array([20, 20, 5, 5, 5, 1.25, 1, 5, 20, 5, 1, 1, 1, 1, 1])
@@ -130,7 +130,7 @@ def _turn_entropy(before: Float64Array, after: Float64Array) -> float:
         return 0.0
     cosine = (before * after).sum(axis=-1)[real] / lengths[real]
     angles = np.arccos(np.clip(cosine, -1, 1))
-    # Each angle is shared by its two nearest bins, so that a rounding error moves nothing.
+    # Each angle is shared by its two nearest bins, so that rounding errors have no effect.
     position = angles / np.pi * (_TURN_BINS - 1)
     low = np.minimum(position.astype(int), _TURN_BINS - 2)
     histogram = np.zeros(_TURN_BINS)

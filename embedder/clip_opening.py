@@ -100,7 +100,7 @@ class OpenedClip:
 class ClipOpener(Protocol):
     """Opens the clips of segments."""
 
-    def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
+    def open(self, segments: Sequence[Segment], request: ClipRequest) -> Iterator[OpenedClip]:
         """One result per segment, in order; some may be opened ahead. Raises VideoError for an invalid
         clip."""
         ...
@@ -112,16 +112,16 @@ class InProcessOpener:
     def __init__(self, bounds: ClipBounds | None = None) -> None:
         self._bounds = bounds or clip_bounds(VideoSettings(), IngestSettings())
 
-    def open(self, segments: Sequence[Segment], recipe: ClipRequest) -> Iterator[OpenedClip]:
+    def open(self, segments: Sequence[Segment], request: ClipRequest) -> Iterator[OpenedClip]:
         """See `ClipOpener.open`."""
         for segment in segments:
-            yield open_clip(segment.clip, segment.ref.start_seconds, recipe, self._bounds)
+            yield open_clip(segment.clip, segment.ref.start_seconds, request, self._bounds)
 
 
 def open_clip(
     clip: bytes,
     start_seconds: float,
-    recipe: ClipRequest,
+    request: ClipRequest,
     bounds: ClipBounds,
     beat: Callable[[], None] = lambda: None,
 ) -> OpenedClip:
@@ -136,16 +136,16 @@ def open_clip(
             beat=beat,
         )
     sampled = tracks = moving = None
-    if recipe.pictures is not None:
-        chosen = sample_indices(batch.pts_seconds, recipe.pictures)
+    if request.pictures is not None:
+        chosen = sample_indices(batch.pts_seconds, request.pictures)
         frames = np.ascontiguousarray(batch.frames[chosen])
         sampled = SampledFrames(frames, informative(frames), batch.pts_seconds[chosen])
     beat()
-    if recipe.moving is not None:
-        chosen = sample_indices(batch.pts_seconds, recipe.moving)
+    if request.moving is not None:
+        chosen = sample_indices(batch.pts_seconds, request.moving)
         if len(chosen) < len(batch.pts_seconds):
             batch = FrameBatch(batch.frames[chosen], batch.pts_seconds[chosen])
-        if recipe.follow:
+        if request.follow:
             with _timed(TRACK_STEP, seconds):
                 tracks = MotionTracker().track(batch)
         else:

@@ -32,7 +32,7 @@ from embedder.tracking.association import MAX_TRACKS
 # Memory of clips that are opened in advance; one more clip may exceed it.
 AHEAD_MIB = 256
 _MIB = 1024 * 1024
-# What a clip opened is larger than its pictures, at most.
+# Maximum bytes of an opened clip without its pictures.
 _SPARE_BYTES = _MIB
 _STEPS = ("clip decode", "track")
 
@@ -62,7 +62,7 @@ class SubprocessOpener:
         work = partial(_work, self._bounds)
         self._children = ChildPool(Child(work, limits, codec) for _ in range(self._count))
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="open")
-        # Stages live as long as their process, or are forgotten: their children go with them.
+        # The children end with the stage.
         self._finalizer = weakref.finalize(self, _end, self._children, self._threads)
 
     def close(self) -> None:

@@ -98,7 +98,7 @@ class Device:
         self.batch_size = settings.batch_size
         self.target = torch.device(self._choose(settings.name))
         self._turn = _turn_of(str(self.target))
-        # OMP_NUM_THREADS, where it is set, is the number that PyTorch takes by itself.
+        # PyTorch itself obeys OMP_NUM_THREADS if it is set.
         if self.target.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(usable_cores())
 

@@ -19,7 +19,7 @@ from embedder.tracking.base import Tracker
 from embedder.tracking.motion import MotionTracker
 from embedder.visual.base import VisualBackend
 
-# The clock's steps in which a network, or what stands for one, is called.
+# Steps of the clock in which a network is called.
 VISUAL_STEP = "visual encode"
 # Pictures per segment of 4 s, at 2 per second.
 _PICTURES_A_SEGMENT = 8

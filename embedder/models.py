@@ -24,7 +24,7 @@ _SSCD_LICENCE = (
     "unmodified as a dependency but not redistributed"
 )
 
-# blake2b of the files that come with packages, as `weights_checksum` gives it.
+# `weights_checksum` of the files in packages.
 _PUBLISHED_CHECKSUMS = {
     "sscd": "2fb084298718e6ae",
     "sscd_distilled": "0822877dfb5b89b1",

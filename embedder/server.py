@@ -83,7 +83,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 # Decodes a video file (or an address) as a query with this name. Raises VideoError, StorageError and
 # CancelledError.
 Open = Callable[[Path | str, str, Cancellation], OpenQuery]
-# A step of work done in a thread, when it is its turn.
+# Runs a step of work in a thread when it is its turn.
 _Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -143,7 +143,7 @@ def embed_app(
         if wanted != model_id:
             raise ModelMismatchError(f"this embedder has model {model_id}, not {wanted}")
         async with AsyncExitStack() as stack:
-            # A long body is refused before it is sent; a place is taken once it is there.
+            # A body that is too long is refused before it is sent. A place is taken after it arrived.
             load_shedder.check_capacity()
             cancellation = Cancellation()
             work = _Pass(queries, look, cancellation)

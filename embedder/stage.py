@@ -28,7 +28,7 @@ from embedder.tracking.base import Tracker
 from embedder.visual.base import VisualBackend
 from embedder.weights.checksum import short_id
 
-# Pictures described together may take so much; a single clip may take more.
+# Maximum bytes of pictures per batch; a single clip may exceed it.
 BATCH_MIB = 256
 _MIB = 1024 * 1024
 OpenedSegment: TypeAlias = tuple[Segment, SampledFrames, Tracks]
@@ -90,7 +90,7 @@ class EmbedderStage:
         embeddings: list[Embedding] = []
         for group in self.opened(segments):
             embeddings += self.embed(group)
-            # Or its pictures would stay while those of the next group come in.
+            # Frees the pictures before the next group is read.
             group.clear()
         return embeddings
 

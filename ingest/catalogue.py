@@ -223,6 +223,6 @@ def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
         readback = orjson.loads(orjson.dumps(metadata))
     except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
         raise UsageError(f"{name}: its metadata is not JSON: {error}") from None
-    # Infinity and NaN become null on the way, and NaN equals nothing.
+    # JSON turns infinity and NaN into null, and NaN equals nothing.
     if readback != metadata:
         raise UsageError(f"{name}: its metadata has a number that is not finite; remove it")

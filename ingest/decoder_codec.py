@@ -14,7 +14,7 @@ from common.settings import VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from ingest.clip_packer import ProducedVideo
 
-# What a result is larger than its clip, at most.
+# Maximum bytes of a result without its clip.
 _HEADER_BYTES = 1024 * 1024
 _MAX_STAGES = 8
 _STAGE = re.compile(r"[a-z_]{1,20}")

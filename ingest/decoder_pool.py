@@ -17,10 +17,10 @@ from common.types import CatalogEntry, Segment
 from ingest.decoder_codec import DecodedSegment, Produced
 from ingest.decoder_process import DecoderProcess, open_decoders
 
-# Events of a decoder that may wait to be taken.
+# Maximum number of waiting events per decoder.
 _AHEAD = 2
 _TICK_SECONDS = 0.2
-# How long a decoder may take to end by itself after its run was abandoned, before it is killed.
+# Time for a decoder to end after its run was abandoned; then it is killed.
 _LAST_WORDS_SECONDS = 1.0
 
 
@@ -53,7 +53,7 @@ class VideoFailed:
 
 VideoEvent: TypeAlias = SegmentReady | VideoDone | VideoFailed
 _Job: TypeAlias = tuple[CatalogEntry, int]
-# What a decoder's thread tells: an event, that it has ended, or what went wrong with the list of jobs.
+# Message of a decoder's thread: an event, its end, or an error of the list of jobs.
 _Told: TypeAlias = VideoEvent | BaseException | None
 
 
@@ -62,7 +62,7 @@ class DecoderPool(Closeable):
 
     def __init__(self, video: VideoSettings, ingest: IngestSettings) -> None:
         self._decoders = open_decoders(video, ingest)
-        # Of the present run: no job begins any more; those that were begun are given up.
+        # Of the current run: no further job begins, and begun jobs are abandoned.
         self._ending, self._abandoned = threading.Event(), threading.Event()
 
     def run(

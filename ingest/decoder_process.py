@@ -35,7 +35,7 @@ class DecoderProcess(Closeable):
         """
         with ExitStack() as stack:
             path = stack.enter_context(self._fetcher.fetched(uri, check)) if is_remote(uri) else uri
-            # Closed here, a run that is left half-way is over before its file is deleted.
+            # Ends an unfinished run before its file is deleted.
             yield from in_order(stack.enter_context(closing(self._child.run(str(path), check))))
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from common.uris import public_uri
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SETTING = "STORYHASH_INGEST__ALLOWED_HOSTS"
-# A caller of the API waits for no look-up longer than this.
+# Maximum seconds of a DNS look-up for a caller of the API.
 CHECK_SECONDS = 5.0
 
 
@@ -82,7 +82,7 @@ def _download(uri: str, settings: IngestSettings) -> Iterator[bytes]:
     url = httpx.URL(uri)
     for _ in range(_MAX_REDIRECTS + 1):
         address = _allowed_address(url, settings, settings.fetch_timeout_seconds)
-        # A look-up that took long was no silence.
+        # A slow look-up does not count as time without data.
         yield b""
         request = request_at(address, "GET", url, {"Accept-Encoding": "identity"})
         with httpx.Client(

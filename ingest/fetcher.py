@@ -17,9 +17,9 @@ from common.scratch import ScratchFolder, default_scratch, empty_scratch
 from common.settings import IngestSettings
 from ingest.fetch import fetch
 
-# Buffers, certificates and what a server may have an HTTP library hold.
+# Buffers, certificates, and what a server can make the HTTP library store.
 _MEMORY_MIB = 512
-# Connecting, shaking hands, sending and waiting may each take the longest silence between two blocks.
+# Connecting, the TLS handshake, sending and waiting may each take the time-out between two blocks.
 _SILENCES, _SPARE_SECONDS = 5, 10.0
 _Job: TypeAlias = tuple[str, str]
 
@@ -32,7 +32,7 @@ class DownloadFolder:
         self._parent = settings.download_dir or default_scratch("downloads")
         self._lock = Lock()
         self._folder: ScratchFolder | None = None
-        # A folder that cannot be used matters where something is fetched.
+        # An unusable folder is an error only when something is fetched.
         with suppress(StorageError):
             empty_scratch(self._parent)
 

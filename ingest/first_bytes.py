@@ -16,7 +16,7 @@ _TS_PACKET_BYTES = (188, 192, 204)
 _TS_SYNC = 0x47
 # Packets in a row that must begin with the sync byte; by chance, 1 in 256 bytes is one.
 _TS_PACKETS = 5
-# Beginnings of containers and raw streams that hold pictures.
+# First bytes of containers and raw streams with pictures.
 _BEGINNINGS = (
     b"\x1aE\xdf\xa3",  # Matroska, WebM
     b"0&\xb2u\x8ef\xcf\x11",  # ASF, WMV

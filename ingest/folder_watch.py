@@ -22,7 +22,7 @@ from ingest.first_bytes import Kind, kind_of_file
 from ingest.suffixes import PARTIAL_SUFFIXES
 from ingest.video_discovery import FoundVideo, Problem, scan_folder
 
-# What a file that was looked into was like then: size, time of change, number.
+# State of a file when its type was read: size, time of change, inode number.
 _Status = tuple[int, int, int]
 
 
@@ -47,9 +47,9 @@ class FolderWatch:
         exclusion: Exclusion = NOTHING,
     ) -> None:
         self.folder = folder
-        # What the last look found wrong that no look before did.
+        # Problems that the last scan found for the first time.
         self.new_problems: Sequence[Problem] = ()
-        # Files and folders that patterns left out of the last look.
+        # Number of files and folders that patterns excluded from the last scan.
         self.excluded = 0
         self._quiet_seconds = quiet_seconds
         self._bank = bank

@@ -10,14 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-# Picture folders carry no rate; this is the one DAVIS was shot and is published at.
+# Folders of pictures have no frame rate; this is the rate of DAVIS.
 FRAME_FOLDER_FPS = 24.0
 _NUMBERED = re.compile(r"\d+$")
-# Programs that write frames number them with leading zeros; what people and media libraries number
-# (`backdrop1.jpg`, `fanart2.jpg`) takes more pictures to be believed a video.
+# Minimum number of digits with leading zeros, and of pictures with and without them. Programs write
+# frames with leading zeros; people and media libraries do not (`backdrop1.jpg`, `fanart2.jpg`).
 _PADDED_DIGITS = 3
 _LEAST_PADDED, _LEAST = 2, 12
-# Frames that were lost, and a cover among them, do not make it another thing.
+# Lost frames, or a cover among the frames, are tolerated.
 _SHARE = 0.9
 
 

@@ -27,13 +27,13 @@ _TEXTS = _OWN[:4]
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    # Before UTF-16, whose mark its mark begins with.
+    # Before UTF-16, because its mark begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# A line longer than this is no row about one video.
+# Maximum length of a line.
 _MAX_FIELD_BYTES = 1 << 20
 
 
@@ -123,7 +123,7 @@ def _table(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[s
     skipped = 0
     heading = next(lines, "")
     if heading.strip().lower().startswith("sep="):
-        # What Excel writes to tell itself.
+        # Excel writes this line for itself.
         heading, skipped = next(lines, ""), 1
     delimiter = _delimiter(heading)
     if delimiter is None:

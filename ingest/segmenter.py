@@ -11,11 +11,10 @@ import numpy as np
 from common.types import FrameBatch
 from common.video import Frame, one_size
 
-# A frame may be stamped this much before the boundary it belongs behind.
+# A frame may be this much earlier than the boundary that it belongs after.
 _SLACK_SECONDS = 1e-6
-# A frame that is shown for longer than this stands again at every half second it is shown through, as
-# embedders describe each half second by the frames that lie in it. Steady videos of 1.4 frames a second
-# and more have no such frame.
+# A frame that is shown for longer than this is repeated every half second, because embedders describe
+# each half second by its frames. Videos of at least 1.4 frames per second have no such frame.
 HOLD_SECONDS = 0.75
 _REPEAT_SECONDS = 0.5
 

@@ -101,7 +101,7 @@ class Planning:
         sent = self.before.on_topic.get(entry.video_id)
         newest = self.before.newest.get(entry.video_id, _NEVER_SENT)
         last = newest.version
-        # What has changed since, or was sent after the deletion, is another video to the log.
+        # A video that changed, or was sent after the deletion, is a new one.
         is_deleted = state is not None and not state.version and 0 < state.deleted >= last
         stays_deleted = is_deleted and (not last or same_source(newest.fingerprint, fingerprint))
         if stays_deleted and not self.again:
@@ -114,9 +114,9 @@ class Planning:
             and self._add_unchanged(entry, fingerprint, sent, state)
         ):
             return
-        # What failed as a version is being taken out of the log under its keys.
+        # The log is deleting the segments of a failed version, so its keys are not used again.
         is_unchanged = newest.state != "failed" and _is_same(newest, fingerprint)
-        # A ledger that is new may not know what another one sent.
+        # A new ledger does not know what another one sent.
         last_anywhere = max(last, 0 if state is None else state.version)
         keeps_version = is_unchanged and sent is None and not self.again
         version = last if keeps_version else max(self.now, last_anywhere + 1)

@@ -16,12 +16,11 @@ VIDEO_SUFFIXES = _suffixes(
 )
 # Transport streams, and TypeScript: taken unless the file is text.
 TEXT_OR_VIDEO_SUFFIXES = _suffixes("ts mts")
-# What browsers and downloaders add to the name of a file that is still coming: `film.mp4.part`,
-# `film.part.mp4`, or an `aria2` next to it.
+# Suffixes of unfinished downloads: `film.mp4.part`, `film.part.mp4`, or an `aria2` file beside it.
 PARTIAL_SUFFIXES = _suffixes(
     "!qb !ut aria2 crdownload download filepart opdownload part partial temp tmp ytdl"
 )
-# Not worth opening: what lies beside videos, and what there is most of.
+# Common files that are not opened, because they are not videos.
 OTHER_SUFFIXES = _suffixes(
     # text, data and code
     "txt md rst log nfo csv tsv json jsonl ndjson xml yaml yml toml ini cfg conf html htm css js mjs jsx",

@@ -37,7 +37,7 @@ __all__ = [
     "scan_folder",
 ]
 
-# Links may lead from many folders to one; a folder is walked this often at most.
+# Many links may lead to one folder; it is walked at most this often.
 _MOST_ENTRIES = 16
 KindOf = Callable[[str], Kind]
 

@@ -29,6 +29,7 @@ from embedder.server import embed_app
 from searcher.api.app import api_app
 from searcher.jobs.jobs import Jobs
 from storyhash.cli import app
+from storyhash.cli.installation.config import shown
 from storyhash.profiles import PROFILES
 
 PATH = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -75,10 +76,15 @@ def _command(command: Any, name: str) -> Iterator[str]:
     arguments = [
         parameter for parameter in command.params if parameter.param_type_name == "argument"
     ]
-    usage = " ".join([name, *(argument.metavar or "" for argument in arguments)])
+    usage = " ".join([name, *map(_argument, arguments)])
     yield f"### `{usage}`\n"
     yield " ".join((command.help or "").split()) + "\n"
     yield from _options(command)
+
+
+def _argument(argument: Any) -> str:
+    words = f"{argument.metavar}..." if argument.nargs != 1 else argument.metavar
+    return words if argument.required else f"[{words}]"
 
 
 def _options(command: Any) -> Iterator[str]:
@@ -86,7 +92,7 @@ def _options(command: Any) -> Iterator[str]:
     rows = [
         (
             ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts)),
-            " ".join((option.help or "").split()),
+            " ".join((option.help or "").split()) + _default(option),
         )
         for option in options
         if option.name != "help"
@@ -94,6 +100,14 @@ def _options(command: Any) -> Iterator[str]:
     if rows:
         yield "| Option | |\n| --- | --- |"
         yield "\n".join(f"| {flags} | {text} |" for flags, text in rows) + "\n"
+
+
+def _default(option: Any) -> str:
+    """The default of an option that its help leaves to typer."""
+    default, text = option.default, option.help or ""
+    if default in (None, "", False) or option.is_flag or option.multiple or "default:" in text:
+        return ""
+    return f" Default: `{getattr(default, 'value', default)}`."
 
 
 _SETTINGS_HEAD = """Settings are environment variables. An unknown `STORYHASH_` variable is an error.
@@ -113,7 +127,9 @@ def _settings(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> It
             continue
         # A default that is computed depends on the machine; its description says what it is.
         default = None if info.default_factory else info.default
-        default_text = "" if default is None or isinstance(default, SecretStr) else f"`{default}`"
+        default_text = (
+            "" if default is None or isinstance(default, SecretStr) else f"`{shown(default)}`"
+        )
         yield f"| `{variable}` | {default_text} | {info.description} |"
 
 
@@ -171,7 +187,7 @@ def _metrics() -> Iterator[str]:
         labels = ", ".join(f"`{name}`" for name in metric._labelnames)
         name = description.name + ("_total" if description.type == "counter" else "")
         yield f"| `{name}` | {description.type} | {labels} | {description.documentation} |"
-    yield "| `storyhash_build_info` | gauge | `version`, `service` | What runs. |"
+    yield "| `storyhash_build_info` | gauge | `version`, `service` | Version and name of the service. |"
 
 
 def _errors() -> Iterator[str]:

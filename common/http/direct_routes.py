@@ -1,5 +1,5 @@
-"""Routes on a hot path: they are called without FastAPI's search for a route and its reading of
-parameters, which cost more than a search of vectors. They are documented like every other route."""
+"""Routes on a hot path, called without FastAPI's routing and parsing, which cost more than a search of
+vectors. They are documented like every other route."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ErrorAnswer(BaseModel):
     title: str = Field(description="What the code means; the same for all errors with this code.")
     status: int = Field(ge=400, le=599, description="The HTTP status.")
     detail: str = Field(description="What happened this time, and what to do next. One line.")
-    # A client of before must be able to read a code of after, so the model itself takes any text.
+    # The model takes any text, so that an older client can read a newer code.
     code: str = Field(json_schema_extra=_CODE)
     error: ErrorInfo
 

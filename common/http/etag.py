@@ -1,4 +1,4 @@
-"""ETags: a client that has a resource already gets no second copy of it."""
+"""ETags: a client that has the current version of a resource does not get it again."""
 
 from __future__ import annotations
 

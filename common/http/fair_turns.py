@@ -1,4 +1,4 @@
-"""Turns to work, shared fairly between senders: whoever has the fewest works next."""
+"""Fair turns: the sender with the fewest running requests is next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sender:
     has_key: bool = False
 
 
-# The sender of all requests that are not told apart.
+# The sender of all requests whose senders are not distinguished.
 NOBODY = Sender()
 
 
@@ -46,7 +46,7 @@ class FairTurns:
     def __init__(self, turns: int) -> None:
         self._free = turns
         self._running: Counter[str] = Counter()
-        # By sender; the one that got a turn last stands last.
+        # By sender; the one with the latest turn is last.
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def ask(self, sender: Sender) -> asyncio.Future[None]:

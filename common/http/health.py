@@ -69,7 +69,7 @@ class Health:
         """The reasons why the service is not ready, by condition; empty if it is ready."""
         with self._lock:
             told, watched = dict(self._reasons), dict(self._watched)
-        # A condition may be both told and watched: it has to be met in both ways.
+        # A condition may be both reported and watched: then both must be met.
         told |= {name: text for name, reason in watched.items() if (text := reason())}
         return {name: reason for name, reason in told.items() if reason}
 

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a request that is sent again does nothing again."""
+"""The Idempotency-Key header: a repeated request does nothing and gets the first answer."""
 
 from __future__ import annotations
 

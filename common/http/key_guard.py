@@ -1,4 +1,4 @@
-"""Requires an API key where keys are required, and refuses results of routes that declare no role."""
+"""Requires an API key if keys are required. A route that declares no role answers nobody."""
 
 from __future__ import annotations
 

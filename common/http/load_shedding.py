@@ -1,5 +1,5 @@
-"""Load shedding: a limited number of requests are processed or wait, shared fairly between senders; more
-get 429 or 503."""
+"""Load shedding: the numbers of running and waiting requests are limited, and shared fairly between
+senders. Further requests get 429 or 503."""
 
 from __future__ import annotations
 

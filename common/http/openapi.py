@@ -23,8 +23,7 @@ class DocumentedApp(FastAPI):
     that are called without FastAPI, by method and path."""
 
     def __init__(self, **options: Any) -> None:
-        # Spans and metrics are our own. Newer versions of FastAPI ask for each request whether they shall
-        # make some too; older ones ignore the option.
+        # Spans and metrics are our own. Older versions of FastAPI ignore this option.
         options["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
         # Before FastAPI's own, which calls `setup`.
         self._making = threading.Lock()

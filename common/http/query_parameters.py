@@ -1,4 +1,4 @@
-"""Query parameters: a mistyped filter must not be ignored, so a route refuses those it does not have."""
+"""Refuses unknown query parameters, so that a mistyped filter is not ignored."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Counts the queries and uploaded bytes of a request against the quota of its key, and refuses a video
-where no second of video is left."""
+"""Counts the queries and uploaded bytes of a request against the quota of its key. Refuses a video if no
+second of video is left."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from common.settings import KafkaSettings
 from common.uris import without_passwords
 
 _ASK_SECONDS = 1.0
-# Shorter interruptions are reconnections and are not told.
+# Shorter interruptions are reconnections and are not reported.
 _REFUSED_SECONDS = 2.0
 _LOG_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0

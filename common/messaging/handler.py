@@ -1,4 +1,4 @@
-"""A stage behind a transport: what the loop of `common.messaging.worker` asks of it."""
+"""The interface of a stage: what the loop in `common.messaging.worker` calls."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ class Item:
 
 
 class Handler(Protocol):
-    """A stage behind a transport. `stage` names it in metrics and dead letters."""
+    """A stage. `stage` names it in metrics and dead letters."""
 
     stage: str
 
     @property
     def batch_messages(self) -> int:
-        """Most messages it wants at once."""
+        """Maximum number of messages per batch."""
         ...
 
     def process(self, items: Sequence[Item]) -> list[Message]:
-        """Do the work of a batch, of at least one; what it leads to is published. Doing it twice does no
-        harm.
+        """Process a batch of at least one message and return the messages to publish. Idempotent.
 
-        Raises DependencyError when it should be tried again later; anything else when a message in it
-        cannot be used. So does a message made that no broker would take.
+        Raises DependencyError if it should be retried later, and any other error if a message of the
+        batch, or one that it returned, cannot be used.
         """
         ...
 
     def refused(self, item: Item, error: Exception) -> list[Message]:
-        """What to publish in place of a message that went to the dead letters."""
+        """What to publish in place of a message that became a dead letter."""
         ...
 
     def unreadable(self, received: ReceivedMessage, error: WireError) -> list[Message]:
-        """The same for one that is no message of ours, as far as its key tells what it was."""
+        """The same for a message that cannot be read, from what its key says."""
         ...

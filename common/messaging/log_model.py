@@ -1,4 +1,4 @@
-"""The model of a log's vectors; the first writer decides it."""
+"""The model of a log's vectors, which the first writer decides."""
 
 from __future__ import annotations
 

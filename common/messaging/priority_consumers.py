@@ -1,4 +1,4 @@
-"""Several consumers of one service, the most urgent first: from which the next batch is taken."""
+"""Takes the next batch from the consumer with the highest priority that has messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LANE_SECONDS = 0.02
 class PriorityConsumer:
     """A consumer, and the topic that its lag is reported for. Consumers are listed by priority.
 
-    ahead: a batch may be taken before the one before it is committed, because no other member can be
-    given its partitions meanwhile.
+    ahead: a batch may be taken before the previous one is committed, because no other member can get the
+    partitions meanwhile.
     """
 
     topic: str
@@ -34,7 +34,7 @@ class PriorityConsumer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was taken from a lane: `items`, and what is no message of ours, with what is wrong with it."""
+    """Messages of one consumer: `items`, and those that cannot be read, each with its error."""
 
     source: PriorityConsumer
     received: list[ReceivedMessage]
@@ -43,7 +43,7 @@ class Batch:
 
 
 class PriorityConsumers:
-    """Takes batches from the most urgent consumer that has some. Use from one thread."""
+    """Takes batches by priority. Use from one thread."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class PriorityConsumers:
             metrics.consumer_lag_seconds.labels(handler.stage, topic).set_function(clock.seconds)
 
     def ahead(self) -> Batch | None:
-        """The batch that was taken while another one was in work, if one was."""
+        """The batch that was taken while another one was processed, if there is one."""
         batch, self._ahead = self._ahead, None
         return batch
 
@@ -85,9 +85,9 @@ class PriorityConsumers:
         return self._taken(last, batch)
 
     def take_ahead(self, source: PriorityConsumer) -> None:
-        """Take the next batch while one of `source` is in work: what has come on a lane that goes before
-        it, for which there may be no time between two batches when the log is far away, or else a full
-        one of a lane that may be read ahead."""
+        """Take the next batch while one of `source` is processed: from a topic with a higher priority
+        (between two batches there may be no time to read a distant broker), else a full batch of a topic
+        that may be read ahead."""
         size = self._handler.batch_messages
         before = self._sources[: self._sources.index(source)]
         full = [source] if source.ahead and source.consumer.lag() >= size else []
@@ -100,7 +100,7 @@ class PriorityConsumers:
                 self._ahead = self._taken(other, received) if received else None
 
     def stay(self, *, but: PriorityConsumer | None = None) -> None:
-        """Keep the lanes alive. Raises nothing: a batch in hand would be lost."""
+        """Stay in the consumer groups. Raises nothing: the current batch would be lost."""
         for source in self._sources:
             if source is but:
                 continue
@@ -110,7 +110,7 @@ class PriorityConsumers:
                 self._health.unmet("broker", str(error))
 
     def observe(self) -> None:
-        """Tell how far behind they are, and what expired unread."""
+        """Report the lag, and the messages that expired unread."""
         for source in self._sources:
             lag = self._metrics.consumer_lag_messages.labels(self._handler.stage, source.topic)
             messages = source.consumer.lag()

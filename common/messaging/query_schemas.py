@@ -1,4 +1,4 @@
-"""What the vectors of a query are as a msgpack map, whole or in pieces: see `event_schemas`."""
+"""The vectors of a query as a msgpack map, whole or in pieces: see `event_schemas`."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
 """The one loop every service runs: poll, process, publish, flush, commit.
 
-1. A batch is taken from the first lane that has one: a live lane comes before a backfill.
-2. It is processed in a thread of its own, while this one keeps every lane's membership alive and takes
-   nothing: a slow stage holds back consumption, not the group.
-3. What came of it is published and flushed, so that it is durable;
-4. then the batch is committed. A crash anywhere before does the batch again.
+1. Take a batch from the topic with the highest priority that has messages.
+2. Process it in a separate thread. This thread keeps the process in its consumer groups meanwhile.
+3. Publish the results and flush, so that they are durable.
+4. Commit the batch. After a crash before this, the batch is processed again.
 
 While a batch is processed, the next one is fetched and decoded from topics with a higher priority and
 from topics that no other member reads.
 
-What is in work is noted in a file (`common.work_in_progress`). After a crash each of those messages is
-processed alone; one that crashes the process again becomes a dead letter.
+The messages being processed are recorded in a file (`common.work_in_progress`). After a crash each of
+them is processed alone; one that crashes the process again becomes a dead letter.
 
-A dependency that fails is waited for with growing pauses; nothing is committed meanwhile. A message that
-cannot be used is found by halving the batch until it stands alone, and goes to the dead letters.
+While a dependency fails, the work is retried with growing pauses and nothing is committed. A message that
+cannot be used is found by halving the batch, and becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _SET_ASIDE = (
     "the service crashed twice while it processed this message alone; find the cause "
     "before you replay it (storyhash dead-letters replay)"
 )
-# What no other message or moment would mend, so that the service must stop and say it.
+# Errors that no retry can fix: the service stops.
 _FATAL = (CorruptIndexError, DataFolderError)
 
 
@@ -74,7 +73,7 @@ class Worker:
         settings: ServiceSettings,
         in_hand: WorkInProgress | None = None,
     ) -> None:
-        """in_hand: where what is in work is noted; nowhere by default. The caller closes it."""
+        """in_hand: records the messages being processed (default: nothing). The caller closes it."""
         self._handler = handler
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
@@ -92,9 +91,9 @@ class Worker:
         self._stopping.set()
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
-        """Work until stopped, or until `idle`, asked when nothing is there to do, says so.
+        """Work until stopped, or until `idle` returns true while no message waits.
 
-        Raises what no retry mends: CorruptIndexError and its kin.
+        Raises CorruptIndexError or DataFolderError, which no retry can fix.
         """
         while not self._stopping.is_set():
             self._health.beat()
@@ -116,8 +115,8 @@ class Worker:
         self._consumers.close()
 
     def _alongside(self, work: Callable[[], bool], source: PriorityConsumer) -> bool:
-        """Run `work` on a lane's batch in a thread while keeping the lanes alive; its answer, or what it
-        raised."""
+        """Run `work` on a batch of `source` in a thread, and stay in the consumer groups meanwhile. Its
+        result, or its error."""
         done = threading.Event()
         outcome: list[bool | BaseException] = []
 
@@ -131,7 +130,7 @@ class Worker:
         threading.Thread(target=run, name=f"{self._handler.stage}-work", daemon=True).start()
         self._consumers.take_ahead(source)
         deadline: float | None = None
-        # No beat here: it is the work that must get on, and it beats itself.
+        # No heartbeat here: the work has its own.
         while not done.wait(_KEEP_ALIVE_SECONDS):
             self._consumers.stay()
             self._consumers.take_ahead(source)
@@ -146,7 +145,7 @@ class Worker:
         return outcome[0]
 
     def _work(self, batch: Batch) -> bool:
-        """Process, publish, flush. False when given up on."""
+        """Process, publish, flush. False if abandoned."""
         letters = [self._letter(received, error) for received, error in batch.unreadable]
         for received, error in batch.unreadable:
             letters += self._handler.unreadable(received, error)
@@ -158,7 +157,7 @@ class Worker:
         return self._published(letters)
 
     def _work_on(self, items: Sequence[Item], names: Sequence[str]) -> bool:
-        """Process, publish and flush messages of these names; False when given up on."""
+        """Process, publish and flush messages with these names. False if abandoned."""
         if self._in_hand.is_set_aside(names[0]):
             messages: list[Message] | None = self._refused(items[0], SetAsideError(_SET_ASIDE))
         else:
@@ -169,15 +168,16 @@ class Worker:
         return True
 
     def _published(self, messages: Sequence[Message], names: Sequence[str] = ()) -> bool:
-        """What messages of these names led to; False when given up on."""
+        """Publish the results of messages with these names. False if abandoned."""
         if not messages:
             return True
         return self._retried("broker", partial(self._publish, messages, names)) is not None
 
     def _process(self, items: Sequence[Item]) -> list[Message] | None:
-        """What a batch leads to; what in it cannot be used leads to a dead letter. None when given up on.
+        """The results of a batch, with a dead letter for each message that cannot be used. None if
+        abandoned.
 
-        Each half is waited for by itself, so what is done is not done again because a dependency fails.
+        Each half is retried alone, so a failing dependency does not repeat the other half.
         """
         if not items:
             return []
@@ -187,7 +187,7 @@ class Worker:
             raise
         except Exception as error:
             if self._given_up.is_set():
-                # What it works with may have been closed under it.
+                # Its resources may be closed already.
                 return None
             if len(items) == 1:
                 return self._refused(items[0], error)
@@ -202,7 +202,7 @@ class Worker:
         return [*self._handler.refused(item, error), letter]
 
     def _attempt(self, items: Sequence[Item]) -> list[Message]:
-        # In hand only while something is done with it: who waits for a dependency is often killed.
+        # Not recorded while it waits for a dependency: a kill then is not the message's fault.
         names = [_name(item.received) for item in items]
         with (
             _about(items),
@@ -211,7 +211,7 @@ class Worker:
             spans_of(self._handler.stage, items) as traced,
         ):
             messages = self._handler.process(traced)
-        # Found here it is the fault of one message; when it is published, of the whole batch, for ever.
+        # Checked here, because an error of `publish` would fail the whole batch at every retry.
         for message in messages:
             self._publisher.check(message)
         return messages
@@ -230,7 +230,7 @@ class Worker:
             exc_info=error if reason == "internal" else None,
         )
         letter = dead_letter(self._dead_letter_topic, received, stage, error)
-        # It grew by the headers that say why; stopping for it would be stopping for ever.
+        # The added headers may make it too large, and no retry would change that.
         for lighter in (without_value, without_original):
             try:
                 self._publisher.check(letter)
@@ -251,7 +251,7 @@ class Worker:
         work: Callable[[], Result],
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Result | None:
-        """`work`'s answer, tried again while a dependency fails; None when given up on."""
+        """The result of `work`, retried while a dependency fails. None if abandoned."""
 
         def attempt() -> Result | None:
             if self._given_up.is_set():

@@ -1,12 +1,11 @@
-"""Which network addresses anybody may be asked to connect to."""
+"""Distinguishes public network addresses, to which a service may connect, from all others."""
 
 from __future__ import annotations
 
 import ipaddress
 
-# Of IPv6 only what is handed out to be reached from everywhere (RFC 4291), without the parts of it that
-# lead elsewhere: special uses and Teredo, documentation, and 6to4, which has an IPv4 address inside.
-# So NAT64, IPv4-mapped and -compatible, site-local and multicast addresses are none of these.
+# IPv6: global unicast addresses (RFC 4291) without special uses, Teredo, documentation, and 6to4, which
+# contains an IPv4 address. NAT64, IPv4-mapped, IPv4-compatible, site-local and multicast are not public.
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
 _SPECIAL_V6 = tuple(
     map(ipaddress.ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))

@@ -12,7 +12,7 @@ import threading
 
 from common.errors import DependencyError, FetchError
 
-# Look-ups at once. Each keeps its place until the system gives it up, however early its caller does.
+# Maximum concurrent look-ups. Each counts until the system ends it, even if its caller has gone.
 MAX_LOOKUPS = 8
 lookup_places = threading.BoundedSemaphore(MAX_LOOKUPS)
 

@@ -23,9 +23,9 @@ class HttpSettings(SettingsGroup):
     )
     allow_unauthenticated: bool = Field(
         False,
-        description="With STORYHASH_HTTP__REQUIRE_KEYS=auto: require no key on any address until a key "
-        "exists. Then everyone who reaches the port may read, add and delete videos. Use it only in a "
-        "protected network.",
+        description="With STORYHASH_HTTP__REQUIRE_KEYS=auto: require no key on any address until one "
+        "exists. Until then everyone who reaches the port may read, add and delete videos. Use it in "
+        "protected networks only.",
     )
     require_keys: Literal["auto", "always", "never"] = Field(
         "auto",
@@ -49,14 +49,14 @@ class HttpSettings(SettingsGroup):
     max_failed_keys_per_minute: int = Field(
         60,
         ge=0,
-        description="Unknown keys per minute and client address before more are refused without a check. "
-        "0 means no limit, for a service behind a proxy.",
+        description="Maximum requests with unknown keys per minute and client address; further keys are "
+        "refused without a check. 0 means no limit, for a service behind a proxy.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),
-        description="Additional host names under which callers reach the service, and web origins that "
-        "may call it. localhost, the server's address and `host` are always allowed. `*` allows every "
-        "Host header, but not every origin.",
+        description="Host names under which callers reach the service, and origins of web pages that may "
+        "call it, in addition to localhost, the server's address and `host`. `*` allows every Host "
+        "header, but not every origin.",
     )
     content_folders: tuple[Path, ...] = Field(
         (),

@@ -21,8 +21,8 @@ class SearcherSettings(SettingsGroup):
     )
     read_only: bool = Field(
         False,
-        description="Only answer, with the backend qdrant: `serve` and `search` index nothing, and need "
-        "neither a data folder nor Kafka.",
+        description="Only with the backend qdrant: `serve` and `search` only answer. They index nothing, "
+        "and need neither a data folder nor Kafka.",
     )
     hnsw_m: int = Field(16, ge=4, description="Links per node of the HNSW graph.")
     ef_construction: int = Field(
@@ -32,8 +32,8 @@ class SearcherSettings(SettingsGroup):
         0.995,
         gt=0,
         le=1,
-        description="Recall@10 that searches should reach. The searcher measures on a sample of the "
-        "index how few candidates reach it.",
+        description="Recall@10 that searches should reach. The searcher keeps the smallest number of "
+        "candidates that reaches it on a sample of the index.",
     )
     ef_search: int | None = Field(
         None,
@@ -44,8 +44,8 @@ class SearcherSettings(SettingsGroup):
     quantization: Literal["none", "float16", "int8"] = Field(
         "none",
         description="Compression of the vectors in memory: none (float32), float16 (half) or int8 (a "
-        "quarter). With float16 and int8 the exact vectors are in a temporary file (in TMPDIR), and each "
-        "search compares its candidates with them.",
+        "quarter). The exact vectors are then in a temporary file (in TMPDIR), and each search compares "
+        "its candidates with them.",
     )
     delta_rows: int = Field(
         500,
@@ -57,9 +57,9 @@ class SearcherSettings(SettingsGroup):
         0.004,
         gt=0,
         lt=1,
-        description="Only with `quantization`: new vectors are merged into a small HNSW graph, and that "
-        "into the large one when it has this fraction of its vectors (but at least 16,384), because that "
-        "merge copies the large graph.",
+        description="Only with `quantization`: new vectors are merged into a small HNSW graph first. It "
+        "is merged into the large graph when it has this fraction of that graph's vectors, and at least "
+        "16,384.",
     )
     max_dead_ratio: float = Field(
         0.25, gt=0, lt=1, description="Fraction of deleted vectors at which the graph is rebuilt."
@@ -93,16 +93,16 @@ class QdrantSettings(SettingsGroup):
 
     url: str = Field(
         "http://127.0.0.1:6333",
-        description="REST address of the Qdrant server (port 6333 if it names none); of a cluster, the "
-        "addresses of all nodes, separated by commas.",
+        description="REST address of the Qdrant server, or of all nodes of a cluster, separated by "
+        "commas. The default port is 6333.",
     )
     api_key: SecretStr | None = Field(
         None, description="API key of the Qdrant server (default: none)."
     )
     collection: str = Field(
         "storyhash",
-        description="Collection that mirrors the index, and the prefix of the names of the collections "
-        "that are the index.",
+        description="Collection of the mirror. With the backend qdrant, prefix of the names of the "
+        "collections.",
     )
     timeout_seconds: float = Field(
         10.0,
@@ -116,30 +116,30 @@ class QdrantSettings(SettingsGroup):
     replication_factor: int = Field(
         2,
         ge=1,
-        description="Copies of each shard of a new collection, each on a node of its own; one node "
-        "has one copy.",
+        description="Copies of each shard of a new collection, each on another node. A single node has "
+        "one copy.",
     )
     write_consistency_factor: int = Field(
         1,
         ge=1,
-        description="Copies that must confirm a write in a new collection. A copy that fails is set "
-        "aside before the write counts as done, so 1 loses nothing; with more, writes may fail while a "
-        "node is away.",
+        description="Copies that must confirm a write in a new collection. With 1 nothing is lost, "
+        "because a copy that fails is set aside before the write counts as done. With more, writes may "
+        "fail while a node is down.",
     )
     read_consistency: Literal["one", "quorum", "majority", "all"] = Field(
         "one",
-        description="Copies of a shard that must agree on an answer to a search; with more than one, "
-        "searches may fail while a node is away.",
+        description="Copies of a shard that must agree on an answer to a search. With more than one, "
+        "searches may fail while a node is down.",
     )
     quantization: Literal["none", "int8"] = Field(
         "none",
-        description="How a new collection stores vectors for its graph: none (float32) or int8 (a "
-        "quarter of the memory; the best hits are compared exactly).",
+        description="Compression of the vectors in the graph of a new collection: none (float32) or int8 "
+        "(a quarter of the memory; the best hits are compared exactly).",
     )
     on_disk: bool = Field(
         True,
-        description="Whether a new collection reads vectors from disk through the page cache, instead "
-        "of holding all of them in memory.",
+        description="A new collection reads vectors from disk through the page cache, instead of keeping "
+        "all of them in memory.",
     )
     batch_points: int = Field(500, ge=1, le=10_000, description="Maximum segments per write.")
     batch_queries: int = Field(32, ge=1, le=1000, description="Maximum query vectors per request.")
@@ -147,7 +147,7 @@ class QdrantSettings(SettingsGroup):
         4,
         ge=1,
         le=64,
-        description="Maximum searches, and maximum writes, that are sent at the same time.",
+        description="Maximum concurrent searches, and maximum concurrent writes.",
     )
 
     @field_validator("url")

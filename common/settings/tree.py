@@ -33,13 +33,13 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Folder of the local index (default: `storyhash-data` in the current folder if it "
-        "exists, otherwise `storyhash` in the user's data directory, `~/.local/share` on Linux).",
+        description="Data folder (default: `storyhash-data` in the current folder if it exists, "
+        "otherwise `storyhash` in the user's data directory, `~/.local/share` on Linux).",
     )
     profile: str = Field(
         "auto",
-        description="Profile that makes the vectors: auto, or one of `storyhash models list`. auto "
-        "chooses once, when the data folder is created, and the choice is kept.",
+        description="Profile that makes the vectors, one of `storyhash models list`, or auto: the "
+        "profile of the index; for a new index sscd-motion if it is installed, else offline.",
     )
     api_key: SecretStr | None = Field(
         None, description="API key that commands send to the service at `--server` (default: none)."

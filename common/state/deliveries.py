@@ -243,7 +243,7 @@ class DeliveryStore(Store):
             return _delete(connection, list(connection.execute(oldest).scalars()))
 
     def _set(self, attempt: Attempt, values: dict[str, Any]) -> None:
-        # Only of the attempt that is told of: it may have been queued again by hand meanwhile.
+        # Only if it is this attempt: the event may have been redelivered meanwhile.
         this = (_TABLE.id == attempt.delivery_id, _TABLE.attempts == attempt.number)
         with self._database.change() as connection:
             connection.execute(update(WEBHOOK_DELIVERIES).where(*this).values(values))

@@ -8,7 +8,7 @@ from typing import Any
 from common.state.outbox import Event
 from common.state.text import text_hash
 
-# What an event tells of the detail of a match.
+# Fields of a match's detail that its event has.
 _OF_MATCH = ("query", "ref_video_id", "ref_uri", "matched_seconds", "coverage", "action")
 
 
@@ -80,7 +80,7 @@ def job_finished(
 
 
 def video_indexed(video_id: str, bank: str, version: int) -> Event:
-    """A new version of a video is searchable. It may be told twice, with the same event id."""
+    """A new version of a video is searchable. It may be sent twice, with the same event id."""
     data = {"video_id": video_id, "bank": bank, "version": version}
     number = text_hash(f"video.indexed\0{video_id}\0{version}")[:32]
     return Event("video.indexed", frozenset({bank}), data, f"evt_{number}")

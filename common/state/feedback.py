@@ -1,4 +1,4 @@
-"""What verdicts say of the decisions: how many were right in each bank, and where people disagree."""
+"""Counts per bank how many decisions people judged right, and on how many they disagree."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""First answers to requests with an Idempotency-Key, so that a request that is sent again does nothing
-again."""
+"""First answers to requests with an Idempotency-Key, for repeated requests."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _CRASHED = {
     "code": "crashed",
     "message": "the service ended twice while it worked on this job; try another video",
 }
-# What needs an address with its secrets is over when a job has ended.
+# After the end of a job, its address with secrets is not needed.
 _SECRET = "uri"
 
 

@@ -1,5 +1,4 @@
-"""The videos that a stored match names besides its query and its reference: the best non-match, and
-videos of negative banks."""
+"""The other videos that a stored match names: the best non-match, and videos of negative banks."""
 
 from __future__ import annotations
 

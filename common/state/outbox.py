@@ -1,4 +1,4 @@
-"""Events for webhooks, queued in the transaction that they tell of: both are kept, or neither is."""
+"""Events for webhooks, stored in the transaction of the change that they report."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Quotas: how many queries, uploaded bytes and seconds of video a key may use per day, and how many it
-has used.
+"""Quotas: queries, uploaded bytes and seconds of video that a key may use per day, and has used.
 
-Seconds are known only when a video was decoded. So they are counted then, and a key that has used all of
-them gets no more until the next day.
+Seconds are counted after a video was decoded, because they are not known before. A key that has used all
+of them gets no more until the next day.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All that a service keeps beside its index, over one database."""
+"""The state of a service besides its index, in one database."""
 
 from __future__ import annotations
 

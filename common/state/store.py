@@ -1,4 +1,4 @@
-"""What the parts of a state database have in common."""
+"""The base of all parts of the state database."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class VerdictStore(Store):
         visible: frozenset[str] | None,
         once: Once | None = None,
     ) -> tuple[dict[str, Any], bool] | None:
-        """Add a verdict on a match, which webhooks are told. Returns it as JSON values, and whether an
+        """Add a verdict on a match, with its event. Returns it as JSON values, and whether an
         earlier request with the same Idempotency-Key added it; None if the match is unknown or not
         visible. Raises UsageError if the match has too many verdicts, ReusedKeyError."""
         with self._database.change(alone=True) as connection:

@@ -1,4 +1,4 @@
-"""Where stored JSON names a video: by its id, or as the query of a match."""
+"""Finds where stored JSON names a video: by its id, or as the query of a match."""
 
 from __future__ import annotations
 

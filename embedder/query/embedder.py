@@ -35,8 +35,7 @@ from embedder.visual.views import apply_view, brighten_dark
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
-# Pictures of one segment that are described together: those of a first pass, and nearly always of a
-# closer one.
+# Pictures of one segment per batch: enough for a first pass, and nearly always for a second one.
 _PICTURE_BYTES = 64 << 20
 
 
@@ -214,7 +213,7 @@ class QueryEmbedder:
             if sum(shown_frames.frames.nbytes for _, shown_frames in waiting) > _PICTURE_BYTES:
                 features += self._described(waiting)
                 waiting = []
-            # All frames of the segment go into looking for a region, the chosen ones are described.
+            # Regions are found in all frames of the segment; only the chosen frames are embedded.
             looked_for = name in FOUND
             part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
             if part is None:
@@ -281,7 +280,7 @@ def windows_of(
             by_view.append(
                 (view.name, fuse(pooled[informative], action[informative], fusion), informative)
             )
-    # Most windows of a closer pass have no vector: a page of zeros that nobody writes takes no memory.
+    # Most windows of a second pass have no vector; pages of zeros that are never written use no memory.
     vectors = np.zeros((len(by_view), len(starts), VECTOR_DIMENSION), dtype=np.float32)
     for number, (_, fused, informative) in enumerate(by_view):
         vectors[number, informative] = fused

@@ -104,7 +104,7 @@ class FirstPassAhead:
         except CancelledError:
             pass
         except Exception as error:
-            # Whoever takes the pass is told.
+            # `take` raises it.
             self._error = error
 
     def _added(self) -> Iterator[Segment]:

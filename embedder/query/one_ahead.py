@@ -20,7 +20,7 @@ def one_ahead(
     """
     threads = ThreadPoolExecutor(1, thread_name_prefix="ahead")
     try:
-        # At most two: the one that is wanted, and the one after it.
+        # At most two: the current item and the next one.
         started: list[tuple[Item, Callable[[], Result]]] = []
         for item in items:
             started.append((item, threads.submit(copy_context().run, work, item).result))

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.types import BoolArray, Float64Array, PassName
 
-# Seconds between the moments of a closer pass, and the most moments of one query.
+# Second pass: seconds between moments, and maximum number of moments per query.
 _STEP_SECONDS, _MOMENTS = 3.0, 24
 _THOROUGH_STEP_SECONDS = 1.0
 

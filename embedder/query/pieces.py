@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 # Seconds between the starts of windows.
 HOP_SECONDS = 0.5
-# Longer queries are matched in pieces. Ten minutes are 3,600 windows, 8 MB a view: twenty views of them
-# fit beside one candidate into the memory that a query may take, and nearly every query is one piece.
+# Longer queries are matched in pieces. Ten minutes are 3,600 windows, 8 MB per view: twenty views and one
+# candidate fit into the memory that a query may take.
 PIECE_SECONDS = 600.0
 
 

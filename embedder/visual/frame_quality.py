@@ -12,8 +12,7 @@ from common.types import BoolArray, UInt8Array
 _SIDE = 32
 # Grey levels of 255. A fade to black ends below the first; the darkest real scenes stay above it.
 _MIN_DEVIATION = 6.0
-# What must be left of the picture once each row's or each column's mean is taken away: test bars and
-# gradients leave nothing.
+# Minimum deviation after the mean of each row or column is subtracted: 0 for test bars and gradients.
 _MIN_RESIDUAL = 3.0
 
 

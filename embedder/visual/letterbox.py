@@ -7,12 +7,12 @@ import numpy as np
 
 from common.types import BoolArray, UInt8Array
 
-# Grey levels of 255: a line is border when hardly a pixel is brighter and it is this even.
+# Grey levels of 255: maximum brightness of nearly all pixels of a border line, and its maximum deviation.
 _DARK, _EVEN = 18, 12.0
 _BRIGHT_SHARE = 0.1
-# A page: grey levels about its colour, and shares of a line that is blank, or has words on it.
+# A page: tolerance around its colour in grey levels; fractions of a blank line and of a line with text.
 _PAGE_SPREAD, _BLANK_SHARE, _WRITTEN_SHARE = 14.0, 0.95, 0.55
-# Share of a side that may go, and of an axis; more than that is a dark film, not a border.
+# Maximum fraction removed per side and per axis; more is a dark film, not a border.
 _MAX_SIDE, _MAX_AXIS = 0.42, 0.8
 _LONG_SIDE = 256
 

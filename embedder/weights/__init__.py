@@ -1,1 +1,1 @@
-"""Weights of networks: where they lie, whether they are whole, how they are fetched and loaded."""
+"""Weights of networks: finds, checks, downloads and loads them."""

@@ -1,4 +1,4 @@
-"""One way to say which weights and which recipe these are."""
+"""Checksums of weights, and the ids of models made from them."""
 
 from __future__ import annotations
 

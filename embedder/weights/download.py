@@ -1,4 +1,4 @@
-"""Fetching a model of the hub into the hub's own cache, with progress, or failing at once."""
+"""Downloads a model into the hub's cache, with progress. Fails at once if the hub cannot be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from embedder.weights.hub import (
 )
 from embedder.weights.pinned import git_blob, is_commit, note_pull, published_checksum, sha256
 
-# A hub that does not answer in this time is taken to be out of reach: its own retries take half a minute.
+# Time limit of the first request: the hub's own retries would take half a minute.
 _PROBE_SECONDS = 5.0
 _SHA256_DIGITS = 64
 
@@ -100,7 +100,7 @@ class _Published:
 def _check(folder: Path, files: Mapping[str, str], model: HubModel) -> None:
     for name, expected in files.items():
         file = folder / name
-        # In the cache a file is named by what the hub said of it as it was fetched.
+        # The cache names a file by its published checksum.
         for expected_checksum in filter(None, (expected, published_checksum(file))):
             checksum = sha256(file) if len(expected_checksum) == _SHA256_DIGITS else git_blob(file)
             if checksum != expected_checksum:

@@ -1,4 +1,4 @@
-"""The hub's progress as plain lines, where no terminal can draw its bars."""
+"""The hub's progress as plain lines, if no terminal can draw its bars."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def plain_progress(print_line: Callable[[str], None]) -> type[Any]:
 
     class Lines(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            # What tqdm writes itself moves a cursor.
+            # tqdm's own output moves the cursor.
             plain = {"file": io.StringIO(), "disable": False, "mininterval": 1.0, "leave": False}
             options.pop("name", None)
-            # Past the hub's own class: it draws nothing in a process whose bars transformers disabled.
+            # Skips the hub's class, which draws nothing if transformers disabled its bars.
             super(tqdm, self).__init__(*arguments, **{**options, **plain})
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Models of the hub: which there are, where their weights lie, whether they are whole. Needs no torch.
+"""Models of the hub: finds and checks their weights without torch.
 
 A model is a folder with `config.json` and one file of weights: a snapshot in the hub's cache, or a folder
-of the user's. Everything that can be wrong with it is found here, before torch is imported.
+of the user's. Every error in it is found here, before torch is imported.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ HUB_MODELS = {model.name: model for model in (CLIP, SAM2)}
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model that is here and whole as far as its own files tell."""
+    """A model whose files are present and complete."""
 
     folder: Path
     file: Path
@@ -72,10 +72,10 @@ class Weights:
 
 
 def find_weights(model: HubModel, reference: str, revision: str | None = None) -> Weights:
-    """Where `reference`, a folder or an id of the hub, lies on this machine. `revision`: the commit of
-    the hub that it must be of. What was pulled is compared with its checksums.
+    """Find the model `reference`, a folder or an id of the hub, on this machine. `revision`: its commit.
+    Downloaded files are compared with their checksums.
 
-    Raises WeightsMissingError, WeightsDamagedError or WrongModelError, each with the way out.
+    Raises WeightsMissingError, WeightsDamagedError or WrongModelError; the message says what to do.
     """
     if is_path(reference):
         folder = _local_folder(model, reference)
@@ -105,14 +105,14 @@ def find_weights(model: HubModel, reference: str, revision: str | None = None) -
 
 
 def is_path(reference: str) -> bool:
-    """Whether a model is named by a folder: an id of the hub has exactly one slash and no such folder
-    stands here."""
+    """Whether a reference names a folder. An id of the hub has exactly one slash, and no folder has this
+    name."""
     path = Path(reference).expanduser()
     return path.exists() or path.is_absolute() or reference[0] in ".~" or reference.count("/") != 1
 
 
 def way_out(model: HubModel, reference: str) -> str:
-    """What to do when the weights are not here."""
+    """What to do if the weights are missing."""
     fetch = (
         f"set {model.variable} to a folder with the model"
         if is_path(reference)
@@ -125,7 +125,7 @@ def way_out(model: HubModel, reference: str) -> str:
 
 
 def cache_folder() -> Path:
-    """The hub's own cache, wherever its environment variables put it."""
+    """The hub's cache folder, as its environment variables say."""
     hub_package()
     from huggingface_hub import constants
 
@@ -187,10 +187,10 @@ def _again(model: HubModel, reference: str) -> str:
 
 
 def damage(file: Path) -> str:
-    """What is wrong with the form of a file of weights; empty when nothing is.
+    """What is wrong with a file of weights; empty if nothing is.
 
-    A safetensors file says how long it must be, a torch file is a zip archive with its index at the end:
-    both show a copy that was cut short.
+    A safetensors file names its length, and a torch file is a zip archive with its index at the end: both
+    reveal a truncated copy.
     """
     if file.suffix == ".safetensors":
         return _safetensors_damage(file)

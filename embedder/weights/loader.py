@@ -1,4 +1,4 @@
-"""Loading weights through transformers, so that what is missing is an error and never a random number."""
+"""Loads weights through transformers. A missing weight is an error, never a random number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from embedder.weights.hub import HubModel, Weights
 
 @contextmanager
 def loading(model: HubModel, weights: Weights) -> Iterator[None]:
-    """Turn what torch and transformers raise about a file that is not what it should be into
-    WeightsDamagedError."""
+    """Turn the errors of torch and transformers about a wrong file into WeightsDamagedError."""
     try:
         yield
     except (RuntimeError, ValueError, OSError, KeyError) as error:
@@ -29,7 +28,7 @@ def loading(model: HubModel, weights: Weights) -> Iterator[None]:
 def load_pretrained(
     kind: Any, folder: Path, *, twins: Mapping[str, str] | None = None, **options: Any
 ) -> Any:
-    """A model in evaluation mode, full precision, on the CPU, without a word on the terminal.
+    """A model in evaluation mode, full precision, on the CPU. Prints nothing.
 
     kind: the class of transformers. twins: buffers that a file may leave out, by the name of the one
     they are equal to. Raises WeightsDamagedError when another tensor is missing, which transformers

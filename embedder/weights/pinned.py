@@ -1,5 +1,5 @@
-"""Which commit of the hub a model's files are of, and their checksums, noted beside them when they are
-pulled and compared whenever they are loaded."""
+"""The commit and the checksums of a downloaded model, in a file beside it. They are compared whenever the
+model is loaded."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_commit(revision: str) -> bool:
-    """Whether it names one state of a model for good, as a branch does not."""
+    """Whether it is a commit, which never changes, unlike a branch."""
     return _COMMIT.fullmatch(revision) is not None
 
 
 def note_pull(folder: Path, reference: str, commit: str, names: Iterable[str]) -> None:
-    """Write the note: these files are of this commit, and this is what they hold. Raises OSError."""
+    """Record the commit and the checksums of files. Raises OSError."""
     files = {name: {"sha256": sha256(folder / name)} for name in sorted(names)}
     record = {"model": reference, "revision": commit, "files": files}
     with replacing(folder / RECORD) as temporary:
@@ -31,13 +31,13 @@ def note_pull(folder: Path, reference: str, commit: str, names: Iterable[str]) -
 
 
 def noted_commit(folder: Path) -> str:
-    """The commit of the files; empty if it was not noted."""
+    """The commit of the files; empty if it was not recorded."""
     return str(_read(folder).get("revision", ""))
 
 
 def difference(folder: Path, weights: Path) -> str:
-    """How files differ from what was pulled; empty when they do not. Without a note the name that the
-    hub's cache gives the weights, their checksum, is what is known."""
+    """How files differ from the download; empty if they do not. Without a record, the weights are
+    compared with their name in the hub's cache, which is their checksum."""
     files = _read(folder).get("files")
     if isinstance(files, Mapping):
         for name, expected in files.items():
@@ -56,13 +56,13 @@ def published_checksum(file: Path) -> str | None:
 
 
 def sha256(file: Path) -> str:
-    """Of its content, as hex digits. What was read once is not read again while it is the same file."""
+    """The SHA-256 of a file in hex digits, cached while the file does not change."""
     state = file.stat()
     return _sha256(str(file), state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 def git_blob(file: Path) -> str:
-    """What git, and so the hub, names the content of a small file by."""
+    """The checksum that git, and so the hub, gives a small file."""
     content = file.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
@@ -94,5 +94,5 @@ def _read(folder: Path) -> Mapping[str, object]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # If the note is damaged, the weights may be damaged too.
-        return {"files": {RECORD: {"sha256": "a note that can be read"}}}
+        # If the record is damaged, the weights may be damaged too.
+        return {"files": {RECORD: {"sha256": "a record that can be read"}}}

@@ -42,6 +42,4 @@ async def check_banks(
     # The catalogue's lock may be held by a change, which ends on the disk.
     message = await to_thread.run_sync(wrong)
     if message:
-        raise ApiError(
-            404, "unknown_bank", f"{message}; ask for one of these, or for none to search all"
-        )
+        raise ApiError(404, "unknown_bank", f"{message}; name one of these, or none to search all")

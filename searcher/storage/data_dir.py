@@ -132,7 +132,8 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
         if lock is None:
             holder = (folder / "lock").read_text().strip() or "unknown"
             raise DataFolderError(
-                f"{folder} is in use by process {holder}; wait for it, or choose another --data"
+                f"{folder} is in use by process {holder}; wait for it, or stop it. If it is a service, "
+                "use `storyhash videos add` or `storyhash videos delete` with --server"
             )
         if stored is None:
             try:

@@ -53,6 +53,8 @@ def test_config_prints_every_setting_and_masks_secrets() -> None:
     banks = '{"news": {"min_seconds": 10}}'
     shown = storyhash("config", STORYHASH_MATCHING__BANKS=banks).stdout
     assert 'STORYHASH_MATCHING__BANKS={"news": {' in shown
+    # Lists are JSON, as the environment takes them.
+    assert 'STORYHASH_INGEST__ALLOWED_SCHEMES=["http", "https"]' in shown
     tree = storyhash("config", "--json").json
     assert tree["searcher"]["hnsw_m"] == 16
 

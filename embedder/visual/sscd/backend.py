@@ -1,4 +1,4 @@
-"""SSCD behind the visual seam: one preparation of pictures, two ways to run the network."""
+"""SSCD as a visual backend: one preprocessing, two ways to run the network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from embedder.visual.sscd.weights import is_torchscript, weights_path
 from embedder.visual.views import BRIGHTENED, IDENTITY, REGION_NAMES
 from embedder.weights.checksum import weights_checksum
 
-# Pictures are squashed to a square, which loses nothing at the sides; 288 finds small insets that 224
-# misses. docs/evaluation.md holds the figures.
+# Pictures are scaled to a square, so nothing is cut off. A side of 288 finds small insets that 224 misses
+# (see `preprocessing.squashed`).
 _SIDE = 288
 
 
@@ -23,7 +23,7 @@ class Network(Protocol):
 
     @property
     def batch_pictures(self) -> int:
-        """How many pictures at once keep it busy."""
+        """Pictures per batch that use it fully."""
         ...
 
     def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
@@ -32,7 +32,7 @@ class Network(Protocol):
 
 
 class SscdBackend:
-    """SSCD behind the visual seam. Thread-safe.
+    """SSCD as a visual backend. Thread-safe.
 
     An ONNX file runs on the CPU; a TorchScript file on the device of the settings.
     """
@@ -54,7 +54,7 @@ class SscdBackend:
         """Load the weights. Raises WeightsMissingError, WeightsDamagedError or DeviceError.
 
         device: for TorchScript; ONNX Runtime uses every core that this process may run on. side: of the
-        square that pictures are squashed to.
+        square that pictures are scaled to, in pixels.
         """
         path = weights_path(settings)
         self._network: Network

@@ -35,7 +35,7 @@ class OnnxNetwork:
         self._session = _open_session(path, threads)
         network_input = self._session.get_inputs()[0]
         self._input: str = network_input.name
-        # The packaged file takes bytes and normalises inside; an export of Meta's takes floats.
+        # The packaged file takes bytes and normalises them; an export of Meta's network takes floats.
         self._takes_bytes: bool = network_input.type == "tensor(uint8)"
 
     def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:

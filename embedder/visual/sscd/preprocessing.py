@@ -1,4 +1,4 @@
-"""How a picture is made ready for SSCD, whichever file the network comes from."""
+"""Preprocessing of pictures for SSCD, the same for every file format of the network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 def squashed(pictures: Sequence[UInt8Array], side: int) -> UInt8Array:
-    """uint8 (B, side, side, 3): the whole picture, its aspect lost, so that nothing at its edge is.
+    """uint8 (B, side, side, 3): whole pictures without their aspect ratio, so that nothing is cut off.
 
-    Of insets of 40 % of the side, 97 % came first when squashed to 288, 80 % at 224, 90 % of the middle
-    square at 224 and 55 % padded to 224: bars make pictures alike.
+    Recall@1 of insets of 40 % of the side: 97 % scaled to 288, 80 % scaled to 224, 90 % of the middle
+    square at 224, and 55 % padded to 224, because bars make pictures similar.
     """
     return np.stack([shrink(picture, side, side) for picture in pictures])
 

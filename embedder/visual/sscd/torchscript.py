@@ -49,8 +49,8 @@ class TorchScriptNetwork:
 
     @staticmethod
     def open(path: Path, side: int, settings: DeviceSettings) -> TorchScriptNetwork:
-        """Load it once. Raises DeviceError or WeightsDamagedError, the latter before torch is imported
-        where the archive itself is not whole."""
+        """Load it once. Raises DeviceError or WeightsDamagedError; an incomplete archive is found before
+        torch is imported."""
         check_device(settings)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -1,4 +1,4 @@
-"""Where SSCD's weights lie: the package's ONNX files, or an ONNX or TorchScript file of the user's."""
+"""Finds SSCD's weights: the ONNX files of the package, or an ONNX or TorchScript file of the user."""
 
 from __future__ import annotations
 

@@ -44,13 +44,13 @@ def duplicates(
             "--min-coverage",
             min=0.51,
             max=1.0,
-            help="Share of both videos that must match (copies), or of the shorter one (excerpt).",
+            help="Fraction of both videos that must match (copies), or of the shorter one (excerpts).",
         ),
     ] = DEFAULT_SHARE,
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html", metavar="FILE", help="Write one page with thumbnails of matched moments."
+            "--html", metavar="FILE", help="Also write an HTML page with thumbnails of the matches."
         ),
     ] = None,
     thumbnails: Annotated[

@@ -25,7 +25,7 @@ from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
 
 VideosArgument = Annotated[
-    list[str], typer.Argument(metavar="VIDEO...", help="Files, folders or http(s) URIs.")
+    list[str], typer.Argument(metavar="VIDEO", help="Files, folders or http(s) URIs.")
 ]
 ThoroughOption = Annotated[
     bool,

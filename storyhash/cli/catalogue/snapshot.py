@@ -130,7 +130,7 @@ def list_snapshots(
 
 @app.command("verify")
 def verify(
-    snapshots: Annotated[list[Path], typer.Argument(metavar="SNAPSHOT...")],
+    snapshots: Annotated[list[Path], typer.Argument(metavar="SNAPSHOT")],
     json: JsonOption = False,
 ) -> None:
     """Read every file of backups and compare it with its checksum.

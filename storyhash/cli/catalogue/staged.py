@@ -64,7 +64,7 @@ def list_staged(
 
 @app.command("drop")
 def drop(
-    video_ids: Annotated[list[str] | None, typer.Argument(metavar="VIDEO_ID...")] = None,
+    video_ids: Annotated[list[str] | None, typer.Argument(metavar="VIDEO_ID")] = None,
     data: DataOption = None,
     server: ServerOption = None,
     older_than: IdleOption = 0.0,

@@ -130,7 +130,7 @@ def show_video(
 @app.command("add")
 def add_videos(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO...", help="Video files or http(s) URIs.")
+        list[str], typer.Argument(metavar="VIDEO", help="Video files or http(s) URIs.")
     ],
     server: Annotated[
         str, typer.Option("--server", help="Address of a running `storyhash serve`.")
@@ -170,7 +170,7 @@ def add_videos(
 
 @app.command("delete")
 def delete_videos(
-    ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID...", autocompletion=video_ids)],
+    ids: Annotated[list[str], typer.Argument(metavar="VIDEO_ID", autocompletion=video_ids)],
     data: DataOption = None,
     server: ServerOption = None,
     json: JsonOption = False,

@@ -90,8 +90,8 @@ DistractorsOption = Annotated[
         "--distractors",
         min=0,
         max=MAX_DISTRACTORS,
-        help="Match once more with this number of segments beside the catalogue that are no copies; "
-        "repeat for more (they are made of the cached features).",
+        help="Match once more with this number of further segments in the catalogue, none of them a "
+        "copy; repeat for more.",
     ),
 ]
 ConfigurationsOption = Annotated[
@@ -107,8 +107,8 @@ VerdictsOption = Annotated[
     Path | None,
     typer.Option(
         "--verdicts",
-        help="Data folder of a service: its verdicts (copy and licensed; not_copy) are extra pairs of "
-        "the fit. With STORYHASH_STATE__URL those of that database.",
+        help="Data folder of a service: the fit also uses its verdicts copy, licensed and not_copy "
+        "(with STORYHASH_STATE__URL, those of that database).",
     ),
 ]
 VerdictShareOption = Annotated[
@@ -117,7 +117,7 @@ VerdictShareOption = Annotated[
         "--verdict-share",
         min=0.0,
         max=0.5,
-        help="Largest share of the weight of all answers that the verdicts have together.",
+        help="Largest fraction of the weight of the fit that all verdicts together have.",
     ),
 ]
 

@@ -23,7 +23,7 @@ def config(json: JsonOption = False) -> None:
         print_json(tree)
         return
     for name, value in zip(setting_names(), _leaves(settings, tree), strict=True):
-        out.print(f"{name}={_shown(value)}", markup=False)
+        out.print(f"{name}={shown(value)}", markup=False)
 
 
 def _masked(value: Any) -> Any:
@@ -45,8 +45,8 @@ def _leaves(settings: BaseModel, tree: dict[str, Any]) -> Iterator[Any]:
             yield tree[name]
 
 
-def _shown(value: Any) -> str:
-    """A value as it would be written in the environment."""
-    if isinstance(value, dict):
+def shown(value: Any) -> str:
+    """A value as it is written in the environment."""
+    if isinstance(value, dict | list | tuple):
         return to_json(value)
     return "" if value is None else str(value)

@@ -25,7 +25,7 @@ app = typer.Typer(help="List, download and verify models; list the profiles.", n
 NamesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...", autocompletion=model_names, help="clip or sam2 (default: both)."
+        metavar="NAME", autocompletion=model_names, help="clip or sam2 (default: both)."
     ),
 ]
 ForceOption = Annotated[

@@ -82,7 +82,7 @@ def show_letter(
 def replay_letters(
     letter_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID...]", help="IDs of dead letters, or use --all."),
+        typer.Argument(metavar="ID", help="IDs of dead letters, or use --all."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every dead letter that was not replayed.")

@@ -15,13 +15,17 @@ from storyhash.cli.shared.console import err
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="Video files, folders of videos or of numbered images, CSV or JSONL manifests, or "
         "http(s) URIs.",
     ),
 ]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [env: STORYHASH_DATA_DIR].")
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Data folder (default: the one that `storyhash config` prints) [env: STORYHASH_DATA_DIR].",
+    ),
 ]
 BankOption = Annotated[str, typer.Option("--bank", help="Bank that the videos belong to.")]
 ProfileOption = Annotated[
@@ -29,7 +33,9 @@ ProfileOption = Annotated[
     typer.Option(
         "--profile",
         autocompletion=profile_names,
-        help="Profile that makes the vectors: auto, or one of `storyhash models list`.",
+        help="Profile that makes the vectors, one of `storyhash models list` (default: the profile of "
+        "the index; for a new index sscd-motion if it is installed, else offline) "
+        "[env: STORYHASH_PROFILE].",
     ),
 ]
 SecondOpinionOption = Annotated[
@@ -38,10 +44,9 @@ SecondOpinionOption = Annotated[
         "--second-opinion",
         metavar="PROFILE",
         autocompletion=profile_names,
-        help="Index the whole catalogue with this profile too, into the folder second-opinion of the "
-        "data folder. From then on `match` and `serve` ask it where the first profile finds no copy, and "
-        "`index` keeps both up to date. A new data folder of sscd-motion has offline, unless this is "
-        "none [env: STORYHASH_SECOND_OPINION__PROFILE].",
+        help="Index all videos with this profile too. `match` and `serve` ask it if the first profile "
+        "finds no copy. With none, a new data folder has one profile (default: the second profile of the "
+        "data folder; for a new one of sscd-motion, offline) [env: STORYHASH_SECOND_OPINION__PROFILE].",
     ),
 ]
 ServerOption = Annotated[
