@@ -30,7 +30,7 @@ from searcher.api.videos.thumbnails import thumbnail_router
 from searcher.backup.backups import Backups
 from searcher.curation.bank_routes import bank_router
 from searcher.curation.exception_routes import exception_router
-from searcher.deletions import Deletions
+from searcher.deletion.notes import DeletionNotes
 from searcher.evidence.routes import evidence_router
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.routes import jobs_router
@@ -59,7 +59,7 @@ def api_app(
     jobs: Jobs | None = None,
     backups: Backups | None = None,
     webhooks: WebhookSettings | None = None,
-    deletions: Deletions | None = None,
+    deletions: DeletionNotes | None = None,
 ) -> FastAPI:
     """The whole API. add_video, add_upload, describe_video: None if videos are added in another way;
     generations: None if there is only one; staged: None if no video waits for segments; access: None if

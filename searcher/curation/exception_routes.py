@@ -25,7 +25,8 @@ from searcher.curation.exception_schemas import (
     ExceptionPage,
     NewException,
 )
-from searcher.review.reviews import Reviews, decide_stored, forget_deleted
+from searcher.deletion.steps import forget_deleted
+from searcher.review.reviews import Reviews, decide_stored
 
 _MAX_JSON_BYTES = 1 << 16
 
@@ -73,7 +74,7 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             added = reviews.state.exceptions.add(
                 new, decide_stored, caller.banks, once, dry_run=dry_run
             )
-            forget_deleted(reviews.state, [given.ref_video_id], answering)
+            forget_deleted(reviews.state, [given.ref_video_id], answering.index.videos)
             return added
 
         if dry_run:

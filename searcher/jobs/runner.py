@@ -19,9 +19,9 @@ from common.state.video_names import videos_named
 from common.tracing import open_span, spanned
 from common.types import PassName
 from searcher.api.protocols import ServingIndex
+from searcher.deletion.steps import forget_deleted
 from searcher.jobs.jobs import Jobs
 from searcher.review.matching import MatchQueries, MatchTask
-from searcher.review.reviews import forget_deleted
 
 _log = logging.getLogger("storyhash.jobs")
 # How often a running job looks whether it is cancelled, and tells its progress.
@@ -144,7 +144,8 @@ class JobRunner:
     ) -> None:
         """A video that was deleted during the work took along only what was stored before."""
         result = work.result() if work.exception() is None else None
-        forget_deleted(self._jobs.state, videos_named([job.request, result]), answering)
+        named = videos_named([job.request, result])
+        forget_deleted(self._jobs.state, named, answering.index.videos)
 
 
 class _Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.state.events import video_indexed
@@ -13,6 +13,7 @@ from common.state.video_names import videos_named
 from common.tracing import step
 from searcher.api.protocols import ServingIndex
 from searcher.curation.apply_rules import CurationRules
+from searcher.deletion.steps import forget_deleted
 from searcher.matching.matcher import MatchReport
 from searcher.review.match_detail import QueryIdentity, rule_stored
 
@@ -57,7 +58,7 @@ class Reviews:
         for one, match_id in zip(found, self.state.matches.record(found), strict=True):
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
-        forget_deleted(self.state, videos_named([one.detail for one in found]), answering)
+        forget_deleted(self.state, videos_named([one.detail for one in found]), videos)
         return ruled.answer
 
     def move_video(self, video_id: str, bank: str) -> None:
@@ -70,15 +71,7 @@ class Reviews:
     def tell_indexed(self, answering: ServingIndex, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
         self.state.webhooks.tell(video_indexed(video_id, bank, version))
-        forget_deleted(self.state, [video_id], answering)
-
-
-def forget_deleted(state: State, video_ids: Iterable[str], answering: ServingIndex) -> None:
-    """A video that was deleted while somebody worked on it took along only what was stored before: delete
-    what has been stored of it since. Raises StateError."""
-    for video_id in set(video_ids):
-        if answering.index.videos.get(video_id) is None:
-            state.forget_video(video_id)
+        forget_deleted(self.state, [video_id], answering.index.videos)
 
 
 def decide_stored(match: StoredMatch, exceptions: Sequence[StoredException]) -> str:

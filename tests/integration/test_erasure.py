@@ -17,7 +17,7 @@ from common.state.state import State
 from common.thumbnails import Thumbnail
 from common.types import Embedding
 from searcher.backup.create import Source, create_backup
-from searcher.erasure import Place, erasure_receipt
+from searcher.deletion.receipt import Place, erasure_receipt
 from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
 from storyhash.cli import app

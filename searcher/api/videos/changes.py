@@ -24,7 +24,8 @@ from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
 from searcher.api.videos.schemas import ChangedVideo, VideoItem
 from searcher.api.visible_video import unknown_video
-from searcher.review.reviews import Reviews, forget_deleted
+from searcher.deletion.steps import forget_deleted
+from searcher.review.reviews import Reviews
 from searcher.storage.video import Video
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
@@ -63,7 +64,7 @@ def video_changes_router(
                     reviews.move_video(video_id, video.bank)
             if disabled is True:
                 curation.disable(video_id, caller.key_id)
-                forget_deleted(reviews.state, [video_id], catalogue.current())
+                forget_deleted(reviews.state, [video_id], catalogue.current().index.videos)
             elif disabled is False:
                 curation.enable(video_id)
             return video_to_json(video, curation.current)

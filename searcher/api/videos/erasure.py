@@ -16,7 +16,7 @@ from common.state.state import State
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos.schemas import ErasureReceipt
-from searcher.erasure import erasure_receipt
+from searcher.deletion.receipt import erasure_receipt
 
 
 def erasure_router(

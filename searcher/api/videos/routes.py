@@ -22,7 +22,8 @@ from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.schemas import VideoItem, VideoPage
 from searcher.api.visible_video import unknown_video, visible_video
-from searcher.deletions import Deletions
+from searcher.deletion.notes import DeletionNotes
+from searcher.deletion.steps import delete_in_service
 from searcher.review.reviews import Reviews
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video
@@ -41,12 +42,13 @@ def videos_router(
     catalogue: Catalogue,
     limits: BankLimits,
     reviews: Reviews | None = None,
-    deletions: Deletions | None = None,
+    deletions: DeletionNotes | None = None,
 ) -> APIRouter:
     """The routes. reviews: None if nothing is kept beside the index. deletions: notes of them that
     outlive the process (default: none do)."""
     router = APIRouter(tags=["videos"])
-    noted = deletions or Deletions()
+    notes = deletions or DeletionNotes()
+    state = None if reviews is None else lambda: reviews.state
     changes = LoadShedder(_AT_WORK, _WAITING)
 
     def curated() -> Curation:
@@ -102,19 +104,9 @@ def videos_router(
         await no_body(request)
 
         def delete() -> bool:
+            banks = facts_of(request.scope).caller.banks
             with limits.checked(request, video_id, unknown_video):
-                video = catalogue.current().index.videos.get(video_id)
-                with noted.begun(video_id, video) as event:
-                    known = catalogue.delete_video(video_id)
-                    if reviews is not None:
-                        # Also of an unknown video: an earlier call may have ended between the two steps.
-                        # A service that does not know it yet may follow a log, where it is of any bank.
-                        caller = facts_of(request.scope).caller
-                        state = reviews.state
-                        state.forget_video(video_id, caller.banks if event is None else None)
-                        if event is not None:
-                            state.webhooks.tell(event)
-                return known
+                return delete_in_service(video_id, catalogue, notes, state, banks)
 
         known = await changes.answer(request, lambda _: delete())
         if not known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -138,15 +139,16 @@ def _prune(
     settings: Settings, services: IndexServices, plan: IndexPlan, *, folders: bool
 ) -> GoneVideos:
     """Print and then delete the videos whose files are gone."""
+    # Imported where it is used: SQLAlchemy is slow to import.
+    from searcher.deletion.steps import delete_in_folder
+
     gone = gone_videos(plan.removed, services.index.videos, folders=folders)
     if gone.gone:
         err.print(f"deleting {len(gone.gone)} videos whose files are gone:", markup=False)
         for video_id in gone.gone:
             err.print(f"    {video_id}", markup=False)
-        # First: after a crash in between, the next run still finds that the files are gone.
-        forget_videos(settings, gone.gone)
-        services.index.delete_videos(gone.gone)
-        deleted = set(gone.gone)
+        forget = partial(forget_videos, settings)
+        deleted = set(delete_in_folder(services.index, None, forget, gone.gone))
         plan.removed = [video_id for video_id in plan.removed if video_id not in deleted]
     _tell_kept(gone)
     return gone

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.errors import StoryHashError, UnknownVideoError, UsageError, VideoError
-from common.settings import Settings, load_settings
+from common.settings import load_settings
 from common.uris import public_uri
-from searcher.erasure import erasure_receipt
+from searcher.deletion.receipt import erasure_receipt
+from searcher.deletion.steps import delete_in_folder
 from searcher.local_index import LocalIndex
 from searcher.storage.selection import Selection
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
@@ -28,6 +30,9 @@ from storyhash.cli.shared.options import (
 from storyhash.cli.shared.progress import progress
 from storyhash.open_state import compact_state, forget_videos, open_state
 from storyhash.wiring import open_catalogue, open_second_catalogue
+
+if TYPE_CHECKING:
+    from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(
     help="Add, list, show and delete indexed videos; prove deletions.", no_args_is_help=True
@@ -64,14 +69,13 @@ class _Local:
             )
         return receipt.to_json()
 
-    def forget(self, video_ids: Sequence[str]) -> None:
-        """Delete what the state database has of the videos that are indexed."""
-        indexed = [one for one in dict.fromkeys(video_ids) if self._index.videos.get(one)]
-        forget_videos(load_settings(data_dir=self._index.folder), indexed)
-
-    def delete(self, video_id: str) -> None:
-        if not self._index.delete_video(video_id):
-            raise _unknown(video_id)
+    def delete(self, video_ids: Sequence[str]) -> dict[str, UsageError]:
+        """Delete videos. Returns the errors, by video_id."""
+        settings = load_settings(data_dir=self._index.folder)
+        with open_second_catalogue(settings) as second:
+            forget = partial(forget_videos, settings)
+            deleted = delete_in_folder(self._index, second, forget, video_ids)
+        return {one: _unknown(one) for one in video_ids if one not in deleted}
 
 
 @app.command("list")
@@ -183,26 +187,16 @@ def delete_videos(
 
     Exit code 2 when a video is not indexed; the others are deleted.
     """
-    deleted = []
-    if server is None:
-        # First: after a crash in between, the first index still has the videos, so that the same command
-        # deletes the rest.
-        _delete_from_second(load_settings(data_dir=data), ids)
+    ids = list(dict.fromkeys(ids))
     with opened_catalogue(_Local, data, server, writer=True) as catalogue:
         if isinstance(catalogue, _Local):
-            # A service does so itself.
-            catalogue.forget(ids)
-        for video_id in ids:
-            try:
-                catalogue.delete(video_id)
-            except UsageError as error:
-                if error.code != UnknownVideoError.code:
-                    raise
-                err.print("error:", str(error), style="red", markup=False)
-            else:
-                deleted.append(video_id)
-    print_done_ids("deleted", deleted, as_json=json)
-    if len(deleted) < len(ids):
+            errors = catalogue.delete(ids)
+        else:
+            errors = _delete_in_service(catalogue, ids)
+    for error in errors.values():
+        err.print("error:", str(error), style="red", markup=False)
+    print_done_ids("deleted", [one for one in ids if one not in errors], as_json=json)
+    if errors:
         raise typer.Exit(UnknownVideoError.exit_code)
 
 
@@ -256,10 +250,19 @@ def compact(data: DataOption = None, json: JsonOption = False) -> None:
     print_done("compacted", str(settings.data_dir), as_json=json)
 
 
-def _delete_from_second(settings: Settings, video_ids: Sequence[str]) -> None:
-    with open_second_catalogue(settings) as second:
-        if second is not None:
-            second.delete_videos(video_ids)
+def _delete_in_service(
+    catalogue: RemoteCatalogue, video_ids: Sequence[str]
+) -> dict[str, UsageError]:
+    """Delete videos. Returns the errors, by video_id."""
+    errors: dict[str, UsageError] = {}
+    for video_id in video_ids:
+        try:
+            catalogue.delete(video_id)
+        except UsageError as error:
+            if error.code != UnknownVideoError.code:
+                raise
+            errors[video_id] = error
+    return errors
 
 
 def _unknown(video_id: str) -> UnknownVideoError:

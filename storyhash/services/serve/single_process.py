@@ -26,7 +26,8 @@ from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
 from searcher.api.protocols import SecondIndex, ServingIndex
-from searcher.deletions import Deletion, Deletions
+from searcher.deletion.notes import DeletionNotes
+from searcher.deletion.steps import end_interrupted
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.local_index import LocalIndex
@@ -94,7 +95,7 @@ def run_serve(
     reader = PictureReader(settings.video, AT_WORK)
     transforms = TransformFinder(reader, settings.matching.transform_seconds)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
-    deletions = Deletions()
+    deletions = DeletionNotes()
     backups = backups_of(
         settings, catalogue.current, metrics, second=lambda: catalogue.opened.second
     )
@@ -124,7 +125,7 @@ def run_serve(
         jobs.open(settings.data_dir / JOBS_FOLDER)
         notes = WorkInProgress.open(settings.data_dir, "delete")
         deletions.open(notes, DiskReserve(settings.data_dir))
-        _end_deletions(deletions, services.index, reviews)
+        end_interrupted(deletions, services.index.videos, reviews.state)
         # Queries have decoders that indexing does not keep busy, and jobs have one of them.
         with QueryDecoder(settings.video, settings.ingest, AT_WORK + 1) as decoder:
             matcher = matcher_over(services.index, services.stage.visual.name, settings.matching)
@@ -255,18 +256,6 @@ class _Housekeeping:
         """Do all tasks, even those that are not due."""
         self._index.finish_deletions()
         self._index.save_snapshot()
-
-
-def _end_deletions(deletions: Deletions, index: LocalIndex, reviews: Reviews) -> None:
-    """End what an earlier process did not."""
-
-    def end(deletion: Deletion) -> None:
-        # A video that is still there was not deleted, and nobody was told that it was.
-        if index.videos.get(deletion.video_id) is None:
-            reviews.state.forget_video(deletion.video_id)
-            reviews.state.webhooks.tell(deletion.event)
-
-    deletions.recover(end)
 
 
 def _second_index(

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import StorageError
 from common.work_in_progress import WorkInProgress
-from searcher.deletions import Deletions
+from searcher.deletion.notes import DeletionNotes
 from searcher.index_transaction import Change
 from searcher.local_index import LocalIndex
 from searcher.storage.disk_reserve import DiskReserve
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_a_video_is_deleted_on_a_disk_that_only_the_reserve_keeps_from_being_full(
     tmp_path: Path, disk: Disk, rng: np.random.Generator
 ) -> None:
-    deletions = Deletions()
+    deletions = DeletionNotes()
     with LocalIndex.open_writer(tmp_path, MANIFEST, SETTINGS) as index:
         for name in ("gone", "kept"):
             index.replace_video(row(name, 1), video(rng, name, 3))

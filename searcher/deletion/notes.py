@@ -1,5 +1,4 @@
-"""Deletions of videos: the index, the state database and webhooks have no transaction in common, so a
-deletion that a crash or an error interrupted is ended later."""
+"""Notes of deletions that have begun: if an error or a crash interrupts one, it is ended later."""
 
 from __future__ import annotations
 
@@ -27,8 +26,8 @@ class Deletion:
         return str(self.event.data["video_id"])
 
 
-class Deletions:
-    """Notes each deletion until it has ended. Thread-safe."""
+class DeletionNotes:
+    """Each deletion, from its beginning to its end. Thread-safe."""
 
     def __init__(self, notes: WorkInProgress | None = None) -> None:
         """notes: outlive the process (default: none do)."""

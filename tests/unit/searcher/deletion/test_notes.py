@@ -10,7 +10,7 @@ import pytest
 from common.errors import StateError
 from common.state.webhooks import NewWebhook
 from common.work_in_progress import WorkInProgress
-from searcher.deletions import Deletion, Deletions
+from searcher.deletion.notes import Deletion, DeletionNotes
 from searcher.storage.video import Video
 from tests.support.queries import error_of
 from tests.unit.common.test_work_in_progress import crashed
@@ -20,14 +20,14 @@ __all__ = ["keyed"]
 VIDEO = Video("a.mp4", "/films/a.mp4", "shows")
 
 
-def _interrupted(deletions: Deletions) -> None:
+def _interrupted(deletions: DeletionNotes) -> None:
     with deletions.begun("a.mp4", VIDEO):
         raise ZeroDivisionError
 
 
 def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -> None:
     notes = WorkInProgress.open(tmp_path, "test")
-    deletions = Deletions(notes)
+    deletions = DeletionNotes(notes)
     with pytest.raises(ZeroDivisionError):
         _interrupted(deletions)
     with deletions.begun("b.mp4", Video("b.mp4", "")):
@@ -38,7 +38,7 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
     after = WorkInProgress.open(tmp_path, "test")
     ended: list[Deletion] = []
     for _ in range(2):
-        Deletions(after).recover(ended.append)
+        DeletionNotes(after).recover(ended.append)
     after.close()
     (one,) = ended
     assert (one.video_id, one.event.type, one.event.data) == (
@@ -50,12 +50,12 @@ def test_what_a_crash_interrupted_is_ended_by_the_next_process(tmp_path: Path) -
 
 
 def test_what_an_error_interrupted_is_ended_after_an_orderly_restart(tmp_path: Path) -> None:
-    deletions = Deletions(WorkInProgress.open(tmp_path, "test"))
+    deletions = DeletionNotes(WorkInProgress.open(tmp_path, "test"))
     with pytest.raises(ZeroDivisionError):
         _interrupted(deletions)
     deletions.close()
     for expected in (["a.mp4"], []):
-        after = Deletions(WorkInProgress.open(tmp_path, "test"))
+        after = DeletionNotes(WorkInProgress.open(tmp_path, "test"))
         ended: list[Deletion] = []
         after.recover(ended.append)
         after.close()
@@ -63,7 +63,7 @@ def test_what_an_error_interrupted_is_ended_after_an_orderly_restart(tmp_path: P
 
 
 def test_an_unknown_video_is_no_deletion() -> None:
-    deletions = Deletions()
+    deletions = DeletionNotes()
     with deletions.begun("a.mp4", None) as event:
         assert event is None
 
