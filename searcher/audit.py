@@ -14,7 +14,7 @@ from common.slices import slices
 from common.types import Float32Array
 from searcher.index.protocols import AuditedIndex
 from searcher.index.state import EVERYTHING, Filter
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 _K = 10
 _QUERIES, _VIDEOS = 32, 64
@@ -49,7 +49,7 @@ class Audit:
 class Auditor:
     """Checks a random part of an index at each call."""
 
-    def __init__(self, index: LocalIndex, rng: random.Random | None = None) -> None:
+    def __init__(self, index: VideoIndex, rng: random.Random | None = None) -> None:
         self._index = index
         self._rng = rng or random.Random()
 

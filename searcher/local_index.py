@@ -14,16 +14,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from common.errors import VideoError
 from common.settings import Settings
-from common.types import Embedding
+from common.types import Embedding, SegmentRef
+from searcher.index.shard import Shard
 from searcher.index.snapshot import SnapshotInfo, load_newest, save_snapshot
-from searcher.index_transaction import Change, CompleteVideo
+from searcher.index_transaction import Change
 from searcher.mirror.base import Mirror
 from searcher.mirror.change import write_to_mirror
 from searcher.mirror.compaction import compacted
 from searcher.mirror.factory import open_mirror
-from searcher.mirrored_index import MirroredIndex
 from searcher.storage.data_dir import (
     FolderManifest,
     check_same,
@@ -32,14 +31,23 @@ from searcher.storage.data_dir import (
     take_lock,
 )
 from searcher.storage.database import Database
-from searcher.storage.recovery import recover_catalogue, recovered_shard
+from searcher.storage.recovery import (
+    is_level,
+    level,
+    mirrored,
+    rebuilt_shard,
+    recover_catalogue,
+    recovered_shard,
+)
 from searcher.storage.saved_shard import SavedShard
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 
 
-class LocalIndex(MirroredIndex):
-    """An open data folder. Any thread may search and change it. Changes run one at a time, under the lock
-    `changing`; searches never wait."""
+class LocalIndex(VideoIndex):
+    """An index whose vectors are in memory and in a mirror. See `VideoIndex`."""
+
+    in_process = True
 
     def __init__(
         self,
@@ -50,11 +58,11 @@ class LocalIndex(MirroredIndex):
         mirror: Mirror | None,
         lock: IO[str] | None,
     ) -> None:
-        super().__init__(folder, manifest, settings, database, mirror)
-        self._lock = lock
+        """mirror, lock: None if the folder is open read-only."""
+        super().__init__(folder, manifest, settings, database, lock)
+        self._mirror = mirror
+        self._shard = Shard(settings.searcher)
         self._saved = SavedShard(folder / "snapshots", settings.searcher.keep_snapshots)
-        # Ids of videos for which an interrupted change may have left points in the mirror.
-        self._half_done: set[str] = set()
         # True from the moment when the rows may be newer than the shard, until the shard has the change.
         self._shard_is_behind = False
 
@@ -80,11 +88,7 @@ class LocalIndex(MirroredIndex):
             )
             opened.callback(mirror.close)
             index = cls(folder, manifest, settings, database, mirror, lock)
-            index.thumbnails.sweep()
-            index.uploads.sweep()
-            index._recover()
-            index._half_done.update(index.videos.pending())
-            index.finish_deletions()
+            index._take_over()
             index._shard.merge()
             opened.pop_all()
         return index
@@ -114,16 +118,44 @@ class LocalIndex(MirroredIndex):
             index._shard = loaded.shard
         return index
 
-    def replace_video(self, video: Video, embeddings: Sequence[Embedding]) -> None:
-        """Make these embeddings the new version of a video. After a crash its row is pending until the
-        call is repeated, and the snapshot still has the old version. Raises ValueError for embeddings of
-        another version, DataFolderError if read-only."""
-        if any(one.ref.version != video.version for one in embeddings):
-            raise ValueError(f"embeddings: expected version {video.version} of {video.video_id}")
+    @property
+    def mirror(self) -> Mirror:
+        """Every vector, on disk. Raises DataFolderError if the folder is open read-only."""
+        if self._mirror is None:
+            raise self._read_only()
+        return self._mirror
+
+    @property
+    def shard(self) -> Shard:
+        """The index in memory."""
+        return self._shard
+
+    @property
+    def _searched(self) -> Shard:
+        return self._shard
+
+    def embeddings_of(self, videos: Sequence[Video]) -> dict[str, list[Embedding]]:
+        return mirrored(videos, self.mirror)
+
+    def segments_of(self, video_id: str) -> list[SegmentRef]:
+        return [one.ref for batch in self.mirror.scan([video_id]) for one in batch]
+
+    def level_with_mirror(self, video_id: str) -> bool:
         with self.changing:
-            self._check_writable()
-            self.videos.begin(video)
-            self.apply(Change(whole=[CompleteVideo(video, embeddings)]))
+            return is_level(self._shard, video_id, self.videos.get(video_id), self.mirror)
+
+    def relevel(self, video_id: str) -> bool:
+        with self.changing:
+            video = self.videos.get(video_id)
+            if video is not None and video.segments:
+                return level(self._shard, [video], self.mirror)
+            self._shard.remove_videos([video_id])
+            return True
+
+    def rebuild(self) -> None:
+        """Build the shard again, only from the mirror."""
+        self._shard.close()
+        self._shard = rebuilt_shard(self._settings.searcher, self.videos, self.mirror)
 
     def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
         """Make a change completely or not at all.
@@ -135,26 +167,19 @@ class LocalIndex(MirroredIndex):
         next start.
         """
         with self.changing:
-            mirror = self._writable()
+            mirror = self.mirror
             rows = change.rows()
             half_done = self._half_done.copy()
             self._half_done.update(rows)
             write_to_mirror(change, rows, half_done, self.videos, mirror)
             behind, self._shard_is_behind = self._shard_is_behind, True
-            # The rows and what `record` writes are in one transaction.
             try:
-                with self._database.change():
-                    for row in rows.values():
-                        self.videos.commit(row)
-                    for video_id, version in change.deleted:
-                        self.videos.delete(video_id, version)
-                    record()
+                self._commit(rows, change, record)
             except Exception:
                 # Nothing was written. After an interrupt (a BaseException) it is unknown, so the flag
                 # stays set.
                 self._shard_is_behind = behind
                 raise
-            self._half_done.difference_update(rows)
             if not change:
                 self._shard_is_behind = behind
                 return
@@ -166,34 +191,24 @@ class LocalIndex(MirroredIndex):
             self._shard.add([embedding for one in change.late for embedding in one.embeddings])
             self._shard_is_behind = behind
 
-    def mark_failed(self, video: Video, error: VideoError) -> None:
-        """Record why a video could not be indexed. An older version stays searchable. An uploaded file is
-        deleted."""
+    def finish_deletions(self) -> None:
+        """See `VideoIndex.finish_deletions`. While no snapshot can be saved, the deletions stay
+        unfinished; the next start finishes them."""
         with self.changing:
-            self._check_writable()
-            message = str(error)
-            if self.uploads.holds(video.uri):
-                message = message.replace(video.uri, "the upload")
-            self.videos.fail(video, error.code, message)
-            self.uploads.delete([video.video_id])
-
-    def delete_video(self, video_id: str) -> bool:
-        """Remove a video from catalogue, mirror, shard and all snapshots. Returns False if it is
-        unknown."""
-        return self.delete_videos([video_id]) == 1
-
-    def delete_videos(self, video_ids: Sequence[str]) -> int:
-        """As `delete_video`, with one snapshot for all. Returns the number of known videos."""
-        with self.changing:
-            self._check_writable()
-            known = [one for one in video_ids if self.videos.get(one) is not None]
-            for video_id in known:
-                # Points of a version that was begun and is not complete may be there.
-                begun = video_id in self._half_done
-                self.videos.delete(video_id, self.videos.next_version(video_id) if begun else 0)
-            if known:
-                self.finish_deletions()
-            return len(known)
+            gone = self.videos.unpurged()
+            if not gone:
+                return
+            mirror = self.mirror
+            absent = [one for one in gone if self.videos.get(one) is None]
+            for video_id in absent:
+                mirror.delete_video(video_id)
+            mirror.flush()
+            self._delete_files(absent)
+            self._shard.remove_videos(absent)
+        # Older snapshots still have the vectors, so only the new one is kept.
+        self.save_snapshot(keep=1)
+        if not self._shard_is_behind:
+            self.videos.mark_purged(gone)
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
         """Save the current shard, unless the newest snapshot already has it; then small graphs are merged
@@ -214,9 +229,6 @@ class LocalIndex(MirroredIndex):
         self._saved.save(frozen, info, merges, keep)
 
     def freeze_shard(self) -> Callable[[Path], None] | None:
-        """A function that writes a snapshot of the shard as it is now into an empty folder, at any later
-        time. None if there is nothing to write that the next start could use. Call it under the lock
-        `changing`."""
         if self._shard_is_behind:
             return None
         info, frozen = self._snapshot_info(), self._shard.frozen()
@@ -231,23 +243,20 @@ class LocalIndex(MirroredIndex):
         return SnapshotInfo(self.videos.sequence, self.manifest.model_id, len(self._shard), offsets)
 
     def compact(self) -> None:
-        """Rewrite mirror and catalogue without the bytes of what was deleted. Changes wait, searches do
-        not. Raises UsageError if the mirror is a server, StorageError."""
+        """Rewrite mirror and catalogue. See `VideoIndex.compact`."""
         with self.changing:
             rows = {video.video_id: video for video in self.videos.all()}
-            self._mirror = compacted(self.folder, self._writable(), rows)
+            self._mirror = compacted(self.folder, self.mirror, rows)
             self._database.compact()
 
-    def close(self) -> None:
-        """Release the folder. All changes are durable already; no snapshot is saved."""
-        super().close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _close_stores(self) -> None:
+        if self._mirror is not None:
+            self._mirror.close()
+            self._mirror = None
 
     def _recover(self) -> None:
         """Make catalogue, mirror and shard consistent."""
-        mirror = self._writable()
+        mirror = self.mirror
         self.notices += recover_catalogue(self.videos, mirror)
         recovered = recovered_shard(
             self.folder / "snapshots",
@@ -259,24 +268,3 @@ class LocalIndex(MirroredIndex):
         self._shard = recovered.shard
         self._saved.loaded(recovered.snapshot, recovered.sequence)
         self.notices += recovered.said
-
-    def finish_deletions(self) -> None:
-        """Remove deleted videos from mirror, shard and snapshots, with their thumbnails and uploaded
-        files. Also finishes deletions of a process that was killed. While no snapshot can be saved, the
-        deletions stay unfinished; the next start finishes them."""
-        with self.changing:
-            gone = self.videos.unpurged()
-            if not gone:
-                return
-            mirror = self._writable()
-            absent = [one for one in gone if self.videos.get(one) is None]
-            for video_id in absent:
-                mirror.delete_video(video_id)
-            mirror.flush()
-            self.thumbnails.delete(absent)
-            self.uploads.delete(absent)
-            self._shard.remove_videos(absent)
-        # Older snapshots still have the vectors, so only the new one is kept.
-        self.save_snapshot(keep=1)
-        if not self._shard_is_behind:
-            self.videos.mark_purged(gone)

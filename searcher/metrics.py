@@ -13,7 +13,7 @@ from common.errors import StoryHashError
 from common.metrics import Metrics
 from common.state.feedback import BankFeedback
 from common.types import DEFAULT_BANK
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 STAGE = "search"
 _NO_BANK = "(none)"
@@ -77,11 +77,11 @@ def observe_searchable(metrics: Metrics, produced_at: Iterable[float]) -> None:
     metrics.segments_total.labels(STAGE, "done").inc(len(moments))
 
 
-def watch_vectors(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+def watch_vectors(metrics: Metrics, answering: Callable[[], VideoIndex | None]) -> None:
     """Report, at each scrape, the number of vectors in the index that answers, of vectors that wait for
     the graph, which decreases during a merge, and of candidates that a search keeps."""
 
-    def told(count: Callable[[LocalIndex], int]) -> Callable[[], float]:
+    def told(count: Callable[[VideoIndex], int]) -> Callable[[], float]:
         def tell() -> float:
             index = answering()
             return 0.0 if index is None else float(count(index))
@@ -101,7 +101,7 @@ _AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
 _OLDEST = "over_1d"
 
 
-def watch_staged(metrics: Metrics, answering: Callable[[], LocalIndex | None]) -> None:
+def watch_staged(metrics: Metrics, answering: Callable[[], VideoIndex | None]) -> None:
     """Report, at each scrape, the number of incomplete videos of the index that answers, by the time
     since their last message."""
 

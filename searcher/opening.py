@@ -9,11 +9,12 @@ from common.settings import Settings
 from searcher.local_index import LocalIndex
 from searcher.mirror.factory import mirrored_model
 from searcher.storage.data_dir import FolderManifest, read_manifest
+from searcher.video_index import VideoIndex
 
 
 def open_writer(
     folder: Path, manifest: FolderManifest, settings: Settings, *, answering: bool = False
-) -> LocalIndex:
+) -> VideoIndex:
     """See `LocalIndex.open_writer`."""
     if settings.searcher.read_only:
         raise UsageError(
@@ -28,7 +29,7 @@ def open_writer(
     return LocalIndex.open_writer(folder, manifest, settings, answering=answering)
 
 
-def open_reader(folder: Path, manifest: FolderManifest, settings: Settings) -> LocalIndex:
+def open_reader(folder: Path, manifest: FolderManifest, settings: Settings) -> VideoIndex:
     """See `LocalIndex.open_reader`."""
     if settings.searcher.backend == "qdrant":
         from searcher.qdrant.index import QdrantIndex

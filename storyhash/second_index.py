@@ -10,12 +10,12 @@ from __future__ import annotations
 from common.errors import DataFolderError, SettingsError
 from common.settings import Settings
 from ingest.fingerprint import same_source
-from searcher.local_index import LocalIndex
 from searcher.matching.second_opinion import Covers
 from searcher.opening import stored_manifest
 from searcher.second_folder import second_folder, settings_of_second
 from searcher.storage.data_dir import read_manifest
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 from storyhash.profiles import AUTO
 
 NONE = "none"
@@ -70,7 +70,7 @@ def covered_by(first: VideoStore, second: VideoStore) -> Covers:
     return covers
 
 
-def behind(first: LocalIndex, second: LocalIndex) -> str:
+def behind(first: VideoIndex, second: VideoIndex) -> str:
     """A notice if the second index has fewer videos than the first one; empty otherwise."""
     ready, there = (index.videos.counts().get("ready", 0) for index in (first, second))
     if there >= ready:

@@ -16,13 +16,13 @@ from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
 from ingest.query_decoder import QueryDecoder
 from searcher.api.protocols import SecondIndex
-from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.second_opinion import as_second_opinion
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.thumbnails import Thumbnails
 from storyhash.profiles import AUTO, SECOND, Profile, build_stage, resolve_profile
 from storyhash.query.local import LocalQueries, SecondOpinion
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class IndexServices:
     """The objects for indexing. chosen: this run chose the profile of a new folder."""
 
-    index: LocalIndex
+    index: VideoIndex
     stage: EmbedderStage
     pool: DecoderPool
     in_hand: WorkInProgress
@@ -59,7 +59,7 @@ class IndexServices:
 class QueryServices:
     """The objects for matching."""
 
-    index: LocalIndex
+    index: VideoIndex
     queries: LocalQueries
     matcher: Matcher
     transforms: TransformFinder
@@ -121,7 +121,7 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
 
 @contextmanager
 def _second_for_queries(
-    settings: Settings, first: LocalIndex
+    settings: Settings, first: VideoIndex
 ) -> Iterator[tuple[SecondIndex | None, QueryEmbedder | None]]:
     """The second index, open for matching, and its embedder; None twice if it is not asked."""
     own = second_settings(settings) if settings.second_opinion.enabled else None
@@ -136,7 +136,7 @@ def _second_for_queries(
         yield second, QueryEmbedder(stage)
 
 
-def _tell_second(first: LocalIndex, second: LocalIndex) -> None:
+def _tell_second(first: VideoIndex, second: VideoIndex) -> None:
     """Add the notices of the second index to those of the first one."""
     first.notices += [f"second opinion: {notice}" for notice in second.notices]
     if notice := behind(first, second):
@@ -144,7 +144,7 @@ def _tell_second(first: LocalIndex, second: LocalIndex) -> None:
 
 
 def second_over(
-    first: LocalIndex, second: LocalIndex, visual: str, settings: MatchingSettings
+    first: VideoIndex, second: VideoIndex, visual: str, settings: MatchingSettings
 ) -> SecondIndex:
     """The second index of a first one, with its matcher. visual: the backend of its profile."""
     matcher = as_second_opinion(matcher_over(second, visual, settings))
@@ -191,7 +191,7 @@ def open_second_for_indexing(
 
 
 @contextmanager
-def open_second_catalogue(settings: Settings) -> Iterator[LocalIndex | None]:
+def open_second_catalogue(settings: Settings) -> Iterator[VideoIndex | None]:
     """The catalogue of the second index of a data folder, open for changes; None if there is none."""
     own = second_settings(settings)
     if own is None or stored_manifest(own) is None:
@@ -202,7 +202,7 @@ def open_second_catalogue(settings: Settings) -> Iterator[LocalIndex | None]:
 
 
 @contextmanager
-def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
+def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[VideoIndex]:
     """Open only the catalogue of the data folder; no model is loaded."""
     current = stored_manifest(settings) or require_manifest(settings.data_dir)
     opened = open_writer if writer else open_reader
@@ -214,7 +214,7 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[LocalIndex]:
 @contextmanager
 def open_for_comparing(
     settings: Settings,
-) -> Iterator[tuple[LocalIndex, Matcher, SecondIndex | None]]:
+) -> Iterator[tuple[VideoIndex, Matcher, SecondIndex | None]]:
     """Open the data folder, and its second index if that is asked, to match its videos with each other;
     no model is loaded."""
     own = second_settings(settings) if settings.second_opinion.enabled else None

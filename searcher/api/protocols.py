@@ -11,17 +11,17 @@ from typing import Protocol
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import ModelMismatchError
 from common.types import OnDecoded, TakePass
-from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.second_opinion import Covers
 from searcher.transform.pictures import Pictures
+from searcher.video_index import VideoIndex
 
 
 @dataclass(frozen=True, slots=True)
 class SecondIndex:
     """The index of another profile over the same videos, and its matcher."""
 
-    index: LocalIndex
+    index: VideoIndex
     matcher: Matcher
     covers: Covers
 
@@ -35,7 +35,7 @@ class ServingIndex:
     """The index and the matcher that answer now. second: asked where they find no copy."""
 
     generation: str
-    index: LocalIndex
+    index: VideoIndex
     matcher: Matcher
     second: SecondIndex | None = None
 

@@ -43,10 +43,10 @@ from searcher.backup.manifest import (
     stored_file,
     write_manifest,
 )
-from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
 from searcher.storage.video import Video, now
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 # Segments per file, and so in memory at once; a single video may have more.
 _SEGMENTS_AT_ONCE = 5_000
@@ -62,12 +62,12 @@ class Source:
     folder of it. state_is_elsewhere: it is in a PostgreSQL database. dump_state: writes this database to
     a file; false if it cannot, so that the backup is without it. second: the second index."""
 
-    index: LocalIndex
+    index: VideoIndex
     data_dir: Path
     generation: str
     state_is_elsewhere: bool
     dump_state: Callable[[Path], bool] = lambda _: False
-    second: LocalIndex | None = None
+    second: VideoIndex | None = None
 
 
 def create_backup(
@@ -158,7 +158,7 @@ class _CopiedIndex:
 
 
 def _write_index(
-    index: LocalIndex,
+    index: VideoIndex,
     folder: Path,
     stop: Callable[[], bool],
     copy_beside: Callable[[], StateDatabaseKind],
@@ -206,7 +206,7 @@ def _copy_beside(source: Source, folder: Path) -> StateDatabaseKind:
 class _EmbeddingWriter:
     """Writes the embeddings of videos, each version once."""
 
-    def __init__(self, index: LocalIndex, folder: Path, stop: Callable[[], bool]) -> None:
+    def __init__(self, index: VideoIndex, folder: Path, stop: Callable[[], bool]) -> None:
         self._index = index
         self._folder = folder
         self._stop = stop

@@ -11,10 +11,10 @@ from typing import Any
 from common.errors import StoryHashError
 from common.state.state import State
 from searcher.backup.manifest import CATALOGUE, SECOND, backups_in
-from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
 from searcher.storage.video import now
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Receipt:
 
 
 def erasure_receipt(
-    index: LocalIndex,
+    index: VideoIndex,
     video_id: str,
     state: State | None,
     backups: Path | None,
-    second: LocalIndex | None = None,
+    second: VideoIndex | None = None,
 ) -> Receipt:
     """Look for a video in everything that this process can reach. state: None if there is none; backups:
     the folder of backups, None if there is none. second: the index of the second opinion, None if there
@@ -78,7 +78,7 @@ def erasure_receipt(
     return Receipt(video_id, now(), not any(one.found for one in places), places, _KEPT)
 
 
-def _in_index(index: LocalIndex, video_id: str) -> list[Place]:
+def _in_index(index: VideoIndex, video_id: str) -> list[Place]:
     with index.changing:
         unpurged = video_id in index.videos.unpurged()
         return [

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from common.state.state import State
 from searcher.api.protocols import Catalogue
 from searcher.deletion.notes import Deletion, DeletionNotes
-from searcher.local_index import LocalIndex
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 
 def delete_in_service(
@@ -30,14 +30,14 @@ def delete_in_service(
        nothing else says that there was a video.
     2. Delete it from each index: `serve` from its queue, its index and that of the second opinion
        (`ServedCatalogue`); over Kafka from the log and the index of each generation (`LogEditor`). From
-       here on no search finds it. `LocalIndex.apply` has the steps within one index.
+       here on no search finds it. `LocalIndex.apply` and `QdrantIndex.apply` have the steps in one index.
     3. Delete what the state database has of it. This comes after step 2, because what is stored of a
        video meanwhile is deleted only if the index lacks it (`forget_deleted`).
     4. Tell webhooks, once nothing is left that a receiver could ask about.
-    5. Remove the note. If a step fails, the note stays; the next attempt, or `end_interrupted` at the next
-       start, does the rest and tells webhooks the same event.
+    5. Remove the note. If a step fails, the note stays; the next attempt, or `end_interrupted` at the
+       next start, does the rest and tells webhooks the same event.
     6. Soon after, in a thread of the service: remove it from snapshots, and its thumbnails and uploaded
-       file (`LocalIndex.finish_deletions`). The catalogue remembers that this is due.
+       file (`VideoIndex.finish_deletions`). The catalogue remembers that this is due.
 
     banks: those that the caller may see, None for all. Raises what these steps raise, such as StateError.
     """
@@ -74,8 +74,8 @@ def forget_deleted(state: State, video_ids: Iterable[str], videos: VideoStore) -
 
 
 def delete_in_folder(
-    index: LocalIndex,
-    second: LocalIndex | None,
+    index: VideoIndex,
+    second: VideoIndex | None,
     forget: Callable[[Sequence[str]], None],
     video_ids: Sequence[str],
 ) -> list[str]:

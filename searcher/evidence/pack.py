@@ -16,11 +16,11 @@ from common.state.matches import StoredMatch
 from common.state.state import State
 from common.uris import is_remote
 from searcher.evidence.words import in_words
-from searcher.local_index import LocalIndex
 from searcher.review.match_view import matches_to_json
 from searcher.review.titles import titles_of
 from searcher.storage.uploads import shown_uri
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 # Pairs in one pack: those of the best ranges.
 MAX_PAIRS = 24
@@ -32,7 +32,7 @@ _ADDRESS = "it came from an address, and no copy is kept"
 
 
 def evidence_pack(
-    state: State, index: LocalIndex, match: StoredMatch, cancellation: Cancellation
+    state: State, index: VideoIndex, match: StoredMatch, cancellation: Cancellation
 ) -> dict[str, Any]:
     """The pack as JSON values; see `EvidencePack`. Raises StateError, StorageError, CancelledError."""
     (match_json,) = matches_to_json(state, [match], titles_of(index.videos), whole=True)
@@ -59,7 +59,7 @@ def evidence_pack(
     }
 
 
-def _pairs(match_json: Mapping[str, Any], index: LocalIndex) -> list[dict[str, Any]]:
+def _pairs(match_json: Mapping[str, Any], index: VideoIndex) -> list[dict[str, Any]]:
     """The pairs of all ranges, best range first."""
     sides = {"query": match_json["query"]["video_id"], "reference": match_json["ref_video_id"]}
     found = []
@@ -85,7 +85,7 @@ def _moments(one: Mapping[str, Any], pair: Mapping[str, Any]) -> Iterator[tuple[
     yield "reference", round(one["ref_start_seconds"] + share * length, 3)
 
 
-def _picture(index: LocalIndex, side: str, video_id: str | None, seconds: float) -> dict[str, Any]:
+def _picture(index: VideoIndex, side: str, video_id: str | None, seconds: float) -> dict[str, Any]:
     found = None if video_id is None else index.thumbnails.read(video_id, seconds)
     return {
         "side": side,

@@ -12,11 +12,11 @@ from common.messaging.handler import Item
 from common.messaging.wire import log_key, video_key
 from common.metrics import Metrics
 from common.types import Embedding, SegmentRef
-from searcher.local_index import LocalIndex
 from searcher.log.event_rows import SEGMENTS_MISSING, keys_of
 from searcher.metrics import STAGE
 from searcher.storage.staged_videos import PartialVideo
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 
 # Copies of one file agree in length to a hundredth of a second; two different recordings rarely do.
 _SAME_LENGTH_SECONDS = 0.01
@@ -51,7 +51,7 @@ class BatchOutcome:
 class BatchSorter:
     """Sorts one batch while the index cannot change. It does not change the index."""
 
-    def __init__(self, index: LocalIndex, metrics: Metrics) -> None:
+    def __init__(self, index: VideoIndex, metrics: Metrics) -> None:
         self._index = index
         self._metrics = metrics
 

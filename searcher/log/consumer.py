@@ -19,13 +19,13 @@ from common.messaging.wire import Envelope, to_message, tombstone
 from common.metrics import Metrics
 from common.types import Embedding
 from searcher.index_transaction import Change, CompleteVideo
-from searcher.local_index import LocalIndex
 from searcher.log.batch_sorter import BatchOutcome, BatchSorter
 from searcher.log.event_rows import failed_row, keys_of, late_rows, settled_row
 from searcher.log.thumbnails import without_thumbnails, written_thumbnails
 from searcher.metrics import STAGE, observe_searchable
 from searcher.storage.staged_videos import MIXED
 from searcher.storage.thumbnails import ThumbnailWriter
+from searcher.video_index import VideoIndex
 
 # Error code of a video whose segments are not those that its end event counts.
 _SEGMENTS_MIXED = "segments_mixed"
@@ -39,7 +39,7 @@ class IndexHandler:
 
     def __init__(
         self,
-        index: LocalIndex,
+        index: VideoIndex,
         log_topic: str,
         *,
         batch_messages: int,
@@ -112,7 +112,7 @@ class IndexHandler:
         index.apply(Change(deleted=[(video_id, 0)]), lambda: index.staging.free(video_id))
 
     def _take(
-        self, index: LocalIndex, step: BatchOutcome, pictures: Sequence[ThumbnailWriter]
+        self, index: VideoIndex, step: BatchOutcome, pictures: Sequence[ThumbnailWriter]
     ) -> None:
         """Apply the outcome, and write the staged and settled state in the same transaction."""
         # If a video is complete again in a version after its deletion, it is replaced, not deleted.

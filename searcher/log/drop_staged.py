@@ -8,9 +8,9 @@ from common.messaging.transport import ReceivedMessage
 from common.messaging.unreadable import lost_end
 from common.messaging.wire import Envelope
 from common.metrics import Metrics
-from searcher.local_index import LocalIndex
 from searcher.log.consumer import IndexHandler
 from searcher.storage.staged_videos import DROPPED
+from searcher.video_index import VideoIndex
 
 _MESSAGE = "dropped while it was incomplete; send it again: storyhash ingest --again"
 
@@ -20,7 +20,7 @@ def dropped_end(video_id: str, version: int) -> VideoEnd:
     return lost_end(video_id, version, DROPPED, _MESSAGE)
 
 
-def drop_staged(index: LocalIndex, video_id: str, version: int) -> None:
+def drop_staged(index: VideoIndex, video_id: str, version: int) -> None:
     """Drop a version in an index that follows no log at the moment. The deletions for the log are
     published when a service follows it again."""
     handler = IndexHandler(

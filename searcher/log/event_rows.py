@@ -9,9 +9,9 @@ from common.messaging.unreadable import END_UNREADABLE
 from common.messaging.wire import failed_key, segment_key, video_key
 from common.types import Embedding, SegmentRef
 from searcher.index_transaction import CompleteVideo
-from searcher.local_index import LocalIndex
 from searcher.storage.staged_videos import DROPPED, PartialVideo
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 
 # The error code of a video that is whole but for segments that are dead letters.
 SEGMENTS_MISSING = "segments_missing"
@@ -19,7 +19,7 @@ SEGMENTS_MISSING = "segments_missing"
 SHARED_ID = "shared_id"
 
 
-def keys_of(index: LocalIndex, row: Video) -> list[tuple[str, bytes]]:
+def keys_of(index: VideoIndex, row: Video) -> list[tuple[str, bytes]]:
     """Every key in the log of the version of a row, each with the video's id."""
     # After a crash the mirror may hold points of a newer version, which is still to become whole.
     segments = [
@@ -51,7 +51,7 @@ def settled_row(gathered: PartialVideo, shared: str = "") -> Video:
     )
 
 
-def failed_row(index: LocalIndex, gathered: PartialVideo) -> Video:
+def failed_row(index: VideoIndex, gathered: PartialVideo) -> Video:
     """The row of a failed version. A substitute end event only has its id."""
     row = settled_row(gathered)
     if gathered.end is None or gathered.end[0].error_code not in (END_UNREADABLE, DROPPED):
@@ -65,7 +65,7 @@ def _missing(missing: int, segments: int) -> str:
 
 
 def late_rows(
-    index: LocalIndex, late: Iterable[Embedding], newly_missing: Iterable[SegmentRef]
+    index: VideoIndex, late: Iterable[Embedding], newly_missing: Iterable[SegmentRef]
 ) -> list[CompleteVideo]:
     """The new rows of videos whose missing segments have come."""
     by_video: dict[str, list[Embedding]] = {}

@@ -14,10 +14,10 @@ from dataclasses import replace
 from common.messaging.handler import Item
 from common.thumbnails import Thumbnail, unpack_thumbnails
 from common.types import Embedding
-from searcher.local_index import LocalIndex
 from searcher.log.batch_sorter import BatchOutcome
 from searcher.storage.staged_videos import PartialVideo
 from searcher.storage.thumbnails import ThumbnailWriter
+from searcher.video_index import VideoIndex
 
 
 def without_thumbnails(items: Sequence[Item]) -> list[Item]:
@@ -31,7 +31,7 @@ def without_thumbnails(items: Sequence[Item]) -> list[Item]:
 
 
 @contextmanager
-def written_thumbnails(index: LocalIndex, outcome: BatchOutcome) -> Iterator[list[ThumbnailWriter]]:
+def written_thumbnails(index: VideoIndex, outcome: BatchOutcome) -> Iterator[list[ThumbnailWriter]]:
     """Writers of the pictures of the videos that a batch completes or adds to; whoever enters finishes
     them, and what was not finished is dropped. Raises StorageError."""
     writers: list[ThumbnailWriter] = []
@@ -52,7 +52,7 @@ def written_thumbnails(index: LocalIndex, outcome: BatchOutcome) -> Iterator[lis
             writer.drop()
 
 
-def _of_video(index: LocalIndex, video: PartialVideo) -> Iterator[list[Thumbnail]]:
+def _of_video(index: VideoIndex, video: PartialVideo) -> Iterator[list[Thumbnail]]:
     """The pictures of each segment: of the staged ones, then of those in the batch."""
     for segment_id, packed in index.staging.thumbnails(video.video_id, video.version):
         if segment_id in video.parts:

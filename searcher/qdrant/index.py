@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from common.errors import DataFolderError, StoryHashError
 from common.settings import Settings
-from common.types import Embedding, Float32Array, Hit, SegmentRef
-from searcher.index.hit_fields import HitFields, fields_of
-from searcher.index.shard import ShardStats
-from searcher.index.state import EVERYTHING, Filter, VideoSegments
+from common.types import Embedding, SegmentRef
 from searcher.index_transaction import Change
-from searcher.local_index import LocalIndex
 from searcher.qdrant.catalogue import RegisteredVideos
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.recovery import recover, sweep
+from searcher.qdrant.segments import QdrantSegments
 from searcher.qdrant.store import QdrantStore
 from searcher.storage.data_dir import FolderManifest, check_same, claim_folder, read_manifest
 from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 
-class QdrantIndex(LocalIndex):
-    """A `LocalIndex` whose vectors are in Qdrant. See `QdrantStore` for how a change becomes visible."""
+class QdrantIndex(VideoIndex):
+    """An index whose vectors are in Qdrant. See `VideoIndex`, and `QdrantStore` for how a change becomes
+    visible."""
 
     in_process = False
 
@@ -44,10 +42,12 @@ class QdrantIndex(LocalIndex):
         store: QdrantStore,
         lock: IO[str] | None,
     ) -> None:
-        super().__init__(folder, manifest, settings, database, None, lock)
+        """lock: None if it is open read-only."""
+        super().__init__(folder, manifest, settings, database, lock)
         self.store = store
+        self._segments = QdrantSegments(store, settings.searcher)
+        # What the catalogue needs besides, if it is not in the folder.
         self._opened = ExitStack()
-        self._live = 0
         # Changes of the catalogue that the register may not have yet.
         self._unshown: dict[str, Video] = {}
         self._unhidden: dict[str, int] = {}
@@ -71,12 +71,8 @@ class QdrantIndex(LocalIndex):
             store = _store(settings, manifest, nodes)
             opened.callback(store.close)
             index = cls(folder, manifest, settings, database, store, lock)
-            index.thumbnails.sweep()
-            index.uploads.sweep()
             index.notices += store.notices
-            index._recover()
-            index._half_done.update(index.videos.pending())
-            index.finish_deletions()
+            index._take_over()
             opened.pop_all()
         return index
 
@@ -110,34 +106,8 @@ class QdrantIndex(LocalIndex):
         return index
 
     @property
-    def stats(self) -> ShardStats:
-        """Counts of the collection, those of the last answer while it does not respond."""
-        with suppress(StoryHashError):
-            self._live = len(self.store)
-        return ShardStats(self._live, 0, self._live, 0, 0.0)
-
-    @property
-    def candidates(self) -> int:
-        searcher = self._settings.searcher
-        return searcher.ef_search or searcher.ef_construction
-
-    def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
-        self._sample(vectors)
-        return self.store.search(vectors, k, only)
-
-    def search_fields(
-        self, vectors: Float32Array, k: int, only: Filter = EVERYTHING
-    ) -> list[list[HitFields]]:
-        return [[fields_of(hit) for hit in hits] for hits in self.search(vectors, k, only)]
-
-    def frozen_shard(self) -> QdrantStore:
-        return self.store
-
-    def shard_versions(self) -> dict[str, int]:
-        return self.store.register.versions()
-
-    def vectors_of(self, video_id: str) -> VideoSegments:
-        return self.store.vectors_of(video_id)
+    def _searched(self) -> QdrantSegments:
+        return self._segments
 
     def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
         """Make a change completely or not at all.
@@ -161,14 +131,12 @@ class QdrantIndex(LocalIndex):
                 video_id: max(version, self.videos.next_version(video_id) - 1)
                 for video_id, version in change.deleted
             }
-            with self._database.change():
-                for row in rows.values():
-                    self.videos.commit(row)
+
+            def record_all() -> None:
                 self.videos.mark_unshown(rows)
-                for video_id, version in change.deleted:
-                    self.videos.delete(video_id, version)
                 record()
-            self._half_done.difference_update(rows)
+
+            self._commit(rows, change, record_all)
             self._unshown |= rows
             self._unhidden |= gone
             for video_id, version in change.deleted:
@@ -205,9 +173,6 @@ class QdrantIndex(LocalIndex):
             self._check_writable()
             self._database.compact()
 
-    def rebuild(self) -> None:
-        """Nothing to do: there is no second copy to rebuild."""
-
     def relevel(self, video_id: str) -> bool:
         """Write what the register lacks of a video. Returns False if segments of it are missing."""
         with self.changing:
@@ -243,18 +208,11 @@ class QdrantIndex(LocalIndex):
             absent = [one for one in gone if self.videos.get(one) is None]
             self._unhidden |= {one: self.videos.next_version(one) - 1 for one in absent}
             self._show()
-            self.thumbnails.delete(absent)
-            self.uploads.delete(absent)
+            self._delete_files(absent)
             self.videos.mark_purged(gone)
 
-    def close(self) -> None:
-        super().close()
-        self.store.close()
+    def _close_stores(self) -> None:
         self._opened.close()
-
-    def _check_writable(self) -> None:
-        if self._lock is None:
-            raise DataFolderError(f"{self.folder} is open read-only")
 
     def _show(self) -> None:
         """Bring the register up to the catalogue."""

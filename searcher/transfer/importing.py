@@ -12,9 +12,9 @@ from pathlib import Path
 
 from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, UsageError
 from searcher.index_transaction import Change, CompleteVideo
-from searcher.local_index import LocalIndex
 from searcher.storage.video import Video
 from searcher.transfer.parquet import Header, read_header, read_rows, read_videos, row_groups
+from searcher.video_index import VideoIndex
 
 # Videos that an error names.
 _NAMED = 3
@@ -31,7 +31,7 @@ class Imported:
 
 
 def import_catalogue(
-    path: Path, index: LocalIndex, *, done: Callable[[int], None] = lambda videos: None
+    path: Path, index: VideoIndex, *, done: Callable[[int], None] = lambda videos: None
 ) -> Imported:
     """Import every video of a file. done: called with the number of videos of each group; it may raise to
     give up.
@@ -65,7 +65,7 @@ def import_catalogue(
     return Imported(header, videos, segments, len(present))
 
 
-def _present(path: Path, index: LocalIndex) -> set[str]:
+def _present(path: Path, index: VideoIndex) -> set[str]:
     """The videos of a file that the index has already. Raises UsageError if it has others with their
     ids."""
     present: set[str] = set()
@@ -99,7 +99,7 @@ def _is_same(held: Video, row: Video) -> bool:
     )
 
 
-def _next_version(one: CompleteVideo, index: LocalIndex) -> CompleteVideo:
+def _next_version(one: CompleteVideo, index: VideoIndex) -> CompleteVideo:
     """The video with a version above those that were deleted here."""
     version = max(one.video.version, index.videos.next_version(one.video.video_id))
     if version == one.video.version:
@@ -110,7 +110,7 @@ def _next_version(one: CompleteVideo, index: LocalIndex) -> CompleteVideo:
     )
 
 
-def _check_searchable(group: list[CompleteVideo], index: LocalIndex) -> None:
+def _check_searchable(group: list[CompleteVideo], index: VideoIndex) -> None:
     """Raises DataFolderError if an index that other machines share kept something newer."""
     if index.in_process:
         return

@@ -14,10 +14,10 @@ from common.uris import public_uri
 from searcher.backup.embedding_file import read_embeddings
 from searcher.backup.manifest import CATALOGUE, EMBEDDINGS, check_intact
 from searcher.index_transaction import CompleteVideo
-from searcher.local_index import LocalIndex
 from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 
 _VIDEOS_AT_ONCE = 50
 
@@ -46,7 +46,7 @@ class Source(Protocol):
 class IndexSource:
     """An open index, of any backend."""
 
-    index: LocalIndex
+    index: VideoIndex
     incomplete: list[str] = field(default_factory=list)
 
     @property

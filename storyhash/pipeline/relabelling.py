@@ -8,7 +8,7 @@ from dataclasses import replace
 from common.slices import slices
 from common.types import Embedding
 from searcher.index_transaction import Change, CompleteVideo
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 
 # The vectors of this many videos are in memory together.
@@ -16,7 +16,7 @@ _VIDEOS_AT_ONCE = 50
 
 
 def relabel(
-    work: Sequence[Relabelled], index: LocalIndex, on_step: Callable[[], None] = lambda: None
+    work: Sequence[Relabelled], index: VideoIndex, on_step: Callable[[], None] = lambda: None
 ) -> list[WorkItem]:
     """Write the new descriptions into row, mirror and shard, as new versions with the old vectors. A
     video whose row has changed in the meantime is skipped. on_step: called once per 50 videos.
@@ -30,7 +30,7 @@ def relabel(
     return incomplete
 
 
-def _relabel(work: Sequence[Relabelled], index: LocalIndex) -> list[WorkItem]:
+def _relabel(work: Sequence[Relabelled], index: VideoIndex) -> list[WorkItem]:
     with index.changing:
         work = [
             relabelled

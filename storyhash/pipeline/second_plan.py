@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from common.types import CatalogEntry
 from ingest.fingerprint import same_content, same_source
-from searcher.local_index import LocalIndex
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import (
     WORTH_A_RETRY,
     IndexPlan,
@@ -35,7 +35,7 @@ def plan_second(first: VideoStore, second: VideoStore, *, retry_failed: bool = T
     return plan
 
 
-def bring_in_step(plan: IndexPlan, second: LocalIndex) -> None:
+def bring_in_step(plan: IndexPlan, second: VideoIndex) -> None:
     """Do the part of a plan that needs no model: delete, move and relabel. What must be indexed after all
     is added to `plan.work`."""
     second.delete_videos(plan.removed)

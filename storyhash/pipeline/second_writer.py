@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from common.types import Embedding
 from embedder.stage import EmbedderStage
-from searcher.local_index import LocalIndex
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.second_plan import work_item
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("storyhash.index")
 class SecondWriter:
     """Writes embeddings of the second profile into its index."""
 
-    def __init__(self, first: VideoStore, index: LocalIndex, stage: EmbedderStage) -> None:
+    def __init__(self, first: VideoStore, index: VideoIndex, stage: EmbedderStage) -> None:
         """first: the catalogue that the second index follows. stage: of the second profile."""
         self.stage = stage
         self._first = first

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 
 class SnapshotTimer:
     """Saves a snapshot of the shard if the last one is old enough."""
 
-    def __init__(self, index: LocalIndex, every_seconds: float) -> None:
+    def __init__(self, index: VideoIndex, every_seconds: float) -> None:
         self._index = index
         self._every_seconds = every_seconds
         self._last = time.monotonic()

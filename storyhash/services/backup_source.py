@@ -11,11 +11,11 @@ from common.settings import Settings
 from searcher.api.protocols import ServingIndex
 from searcher.backup.backups import Backups, newest_backup_time
 from searcher.backup.create import Source
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 
 def source_of(
-    settings: Settings, index: LocalIndex, generation: str, second: LocalIndex | None = None
+    settings: Settings, index: VideoIndex, generation: str, second: VideoIndex | None = None
 ) -> Source:
     """What a backup of an open index is made of. second: the second index, open too."""
     elsewhere = settings.state.url is not None
@@ -34,7 +34,7 @@ def backups_of(
     settings: Settings,
     current: Callable[[], ServingIndex],
     metrics: Metrics,
-    second: Callable[[], LocalIndex | None] = lambda: None,
+    second: Callable[[], VideoIndex | None] = lambda: None,
 ) -> Backups:
     """The backups of a service. current: the index that answers; raises NotReadyError. metrics: get the
     time of the newest backup, if a folder for backups is set. second: the second index of the data

@@ -9,7 +9,7 @@ from common.errors import StoryHashError
 from common.metrics import Metrics
 from common.runtime_tuning import yield_to_queries
 from searcher.audit import Auditor
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 from storyhash.services.background import Background
 
 _log = logging.getLogger("storyhash.audit")
@@ -19,7 +19,7 @@ class IndexAuditor(Background):
     """Audits the index that answers. current: returns this index, or None."""
 
     def __init__(
-        self, current: Callable[[], LocalIndex | None], metrics: Metrics, every_seconds: float
+        self, current: Callable[[], VideoIndex | None], metrics: Metrics, every_seconds: float
     ) -> None:
         super().__init__("audit", _log, restarts=True)
         self._current = current
@@ -38,7 +38,7 @@ class IndexAuditor(Background):
             except StoryHashError as error:
                 _log.warning("the audit of the index failed: %s", error)
 
-    def _look(self, index: LocalIndex) -> None:
+    def _look(self, index: VideoIndex) -> None:
         audit = Auditor(index).audit()
         if audit.recall is not None:
             self._metrics.index_recall_ratio.set(audit.recall)

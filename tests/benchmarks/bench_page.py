@@ -25,14 +25,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from common.settings import Settings, load_settings
 from common.types import Float32Array, Hit, PassName, QueryEmbedding
 from common.video import encode_video
 from searcher.index.state import EVERYTHING, Filter
-from searcher.local_index import LocalIndex
 from searcher.matching.cascade import match_cascade
 from searcher.matching.report.match_report import MatchReport
+from searcher.video_index import VideoIndex
 from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from storyhash.wiring import QueryServices, open_for_queries
@@ -91,7 +92,7 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
     search = type(index).search
 
     def timed_search(
-        self: LocalIndex, vectors: Float32Array, k: int, only: Filter = EVERYTHING
+        self: VideoIndex, vectors: Float32Array, k: int, only: Filter = EVERYTHING
     ) -> list[list[Hit]]:
         with watch("search"):
             return search(self, vectors, k, only)
@@ -112,12 +113,9 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
         with watch("transform"):
             return services.compare(services.queries.pictures_of(session), report)
 
-    type(index).search = timed_search  # type: ignore[method-assign,assignment]
-    try:
-        with session, watch("match"):
-            report = match_cascade(services.matcher, pieces, compare=compare)
-    finally:
-        type(index).search = search  # type: ignore[method-assign]
+    timed = patch.object(type(index), "search", timed_search)
+    with timed, session, watch("match"):
+        report = match_cascade(services.matcher, pieces, compare=compare)
     if report.decision != "copy":
         raise RuntimeError(f"expected a copy, got {report.decision}")
     return {stage: watch.seconds[stage] for stage in _STAGES}

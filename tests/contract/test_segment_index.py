@@ -22,9 +22,10 @@ from searcher.qdrant.index import QdrantIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows, video
 
-Open = Callable[..., LocalIndex]
+Open = Callable[..., VideoIndex]
 _SCORE = 1e-5
 
 
@@ -45,7 +46,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the index of one catalogue; `folder` is the data folder; each machine has its own."""
     if request.param == "faiss":
 
-        def opened_here(folder: str = "data", model_id: str = MODEL_ID) -> LocalIndex:
+        def opened_here(folder: str = "data", model_id: str = MODEL_ID) -> VideoIndex:
             manifest = FolderManifest("test", model_id)
             return LocalIndex.open_writer(tmp_path / folder, manifest, Settings())
 
@@ -62,7 +63,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         nodes = Nodes.connect(settings)
     shared = Unclosed(nodes)
 
-    def opened(folder: str = "data", model_id: str = MODEL_ID) -> LocalIndex:
+    def opened(folder: str = "data", model_id: str = MODEL_ID) -> VideoIndex:
         whole = Settings(qdrant=settings, searcher=SearcherSettings(backend="qdrant"))
         manifest = FolderManifest("test", model_id, "qdrant")
         index = QdrantIndex.open_writer(tmp_path / folder, manifest, whole, nodes=shared)
@@ -91,24 +92,24 @@ class Unclosed(Nodes):
 
 
 @pytest.fixture
-def index(reopen: Open) -> Iterator[LocalIndex]:
+def index(reopen: Open) -> Iterator[VideoIndex]:
     with reopen() as opened:
         yield opened
 
 
-def put(index: LocalIndex, embeddings: list[Embedding]) -> None:
+def put(index: VideoIndex, embeddings: list[Embedding]) -> None:
     """Index a video, or a new version of it."""
     ref = embeddings[0].ref
     row = Video(ref.video_id, f"/{ref.video_id}", bank=ref.bank, version=ref.version)
     index.replace_video(row, embeddings)
 
 
-def found(index: LocalIndex, vector: Float32Array, k: int = 10, **only: object) -> list[str]:
+def found(index: VideoIndex, vector: Float32Array, k: int = 10, **only: object) -> list[str]:
     (hits,) = index.search(vector[None], k, Filter(**only))  # type: ignore[arg-type]
     return [hit.ref.segment_id for hit in hits]
 
 
-def test_the_nearest_segments_come_best_first(index: LocalIndex, rng: np.random.Generator) -> None:
+def test_the_nearest_segments_come_best_first(index: VideoIndex, rng: np.random.Generator) -> None:
     videos = [video(rng, name, 12) for name in ("a", "b", "ü/c d")]
     for one in videos:
         put(index, one)
@@ -122,7 +123,7 @@ def test_the_nearest_segments_come_best_first(index: LocalIndex, rng: np.random.
 
 
 def test_more_queries_than_one_request_holds_are_answered_in_order(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     segments = video(rng, "a", 75)
     put(index, segments)
@@ -131,7 +132,7 @@ def test_more_queries_than_one_request_holds_are_answered_in_order(
     assert index.search(np.zeros((0, 527), np.float32), 5) == []
 
 
-def test_filters_act_inside_the_search(index: LocalIndex, rng: np.random.Generator) -> None:
+def test_filters_act_inside_the_search(index: VideoIndex, rng: np.random.Generator) -> None:
     vectors = unit_rows(rng, 1)
     for number in range(12):
         bank = "news" if number % 4 == 0 else "default"
@@ -154,7 +155,7 @@ def test_filters_act_inside_the_search(index: LocalIndex, rng: np.random.Generat
     assert found(index, query, 5, banks=frozenset({"nobody's"})) == []
 
 
-def test_many_hits_are_found(index: LocalIndex, rng: np.random.Generator) -> None:
+def test_many_hits_are_found(index: VideoIndex, rng: np.random.Generator) -> None:
     segments = video(rng, "a", 1300)
     put(index, segments)
     names = found(index, segments[7].vector, 1280)
@@ -162,7 +163,7 @@ def test_many_hits_are_found(index: LocalIndex, rng: np.random.Generator) -> Non
 
 
 def test_low_information_segments_are_kept_and_never_found(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     segments = [*video(rng, "a", 3), embedding("a", 3, None)]
     put(index, segments)
@@ -174,7 +175,7 @@ def test_low_information_segments_are_kept_and_never_found(
 
 
 def test_a_videos_segments_come_in_time_order_with_vectors_and_frame_codes(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     segments = video(rng, "a", 30)
     put(index, [segments[at] for at in rng.permutation(30)])
@@ -188,7 +189,7 @@ def test_a_videos_segments_come_in_time_order_with_vectors_and_frame_codes(
 
 
 def test_a_new_version_takes_the_place_of_the_old_one(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     put(index, video(rng, "other", 5))
     old = video(rng, "a", 20)
@@ -203,7 +204,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(
 
 
 def test_a_deleted_video_is_gone_and_may_come_again(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     first = video(rng, "a", 5)
     put(index, first)
@@ -219,7 +220,7 @@ def test_a_deleted_video_is_gone_and_may_come_again(
 
 
 def test_a_segment_that_comes_late_joins_its_version(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     segments = video(rng, "a", 4)
     put(index, segments[:3])

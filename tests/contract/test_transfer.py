@@ -18,6 +18,7 @@ from searcher.storage.video import Video
 from searcher.transfer.exporting import export_catalogue
 from searcher.transfer.importing import import_catalogue
 from searcher.transfer.sources import IndexSource
+from searcher.video_index import VideoIndex
 from tests.contract.test_segment_index import Open, reopen
 from tests.support.embeddings import MODEL_ID, embedding, video
 
@@ -51,12 +52,12 @@ def faiss(folder: Path, model_id: str = MODEL_ID) -> LocalIndex:
     return LocalIndex.open_writer(folder, FolderManifest("test", model_id), Settings())
 
 
-def fill(index: LocalIndex, films: dict[str, list[Embedding]]) -> None:
+def fill(index: VideoIndex, films: dict[str, list[Embedding]]) -> None:
     for name, film in films.items():
         index.replace_video(row_of(name, film), film)
 
 
-def check_same(index: LocalIndex, films: dict[str, list[Embedding]]) -> None:
+def check_same(index: VideoIndex, films: dict[str, list[Embedding]]) -> None:
     """What was written there is here: rows, segments, frame codes, graphs, answers and banks."""
     for name, film in films.items():
         row = index.videos.get(name)

@@ -149,6 +149,7 @@ def test_another_bank_embeds_nothing_anew(library: tuple[Path, Path]) -> None:
             assert video_id in other
             assert video_id not in default
         # What the mirror holds says so too.
+        assert isinstance(index, LocalIndex)
         index.rebuild()
         found = index.search(np.eye(1, 527, dtype=np.float32), 99, Filter(frozenset(["other"])))
         assert {hit.ref.video_id for hit in found[0]} == set(before)

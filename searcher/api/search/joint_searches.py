@@ -13,14 +13,14 @@ import numpy as np
 
 from common.types import Float32Array
 from searcher.index.hit_fields import HitFields
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 
 @dataclass(eq=False, slots=True)
 class _Search:
     """A search that waits: of `vectors`, float32 (n, 527). found, error: set when it has ended."""
 
-    index: LocalIndex
+    index: VideoIndex
     vectors: Float32Array
     k: int
     found: list[list[HitFields]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class JointSearches:
         self._waiting: list[_Search] = []
 
     async def search(
-        self, index: LocalIndex, vectors: Float32Array, k: int, most: int, *, alone: bool = False
+        self, index: VideoIndex, vectors: Float32Array, k: int, most: int, *, alone: bool = False
     ) -> list[list[HitFields]]:
         """See `Shard.search_fields`. most: vectors that are searched at once. alone: no other request is
         open, so there is none to wait for, which takes a tenth of the time of a short search."""

@@ -44,7 +44,7 @@ from searcher.api.search.schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
 from searcher.curation.scope_and_policy import filter_of
 from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 
 MAX_K, DEFAULT_K = 1000, 10
 # Hits in one answer: as JSON some 6 MB.
@@ -164,7 +164,7 @@ def add_search(
     app.direct["POST", path] = DirectRoute(route, search)
 
 
-def _most_at_once(index: LocalIndex, k: int) -> int:
+def _most_at_once(index: VideoIndex, k: int) -> int:
     """Vectors that the event loop can search at once; 0 for another machine, whose answer is never waited
     for there."""
     if not index.in_process:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.settings import load_settings
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 from storyhash.cli.shared.options import announce_data_folder, one_of
 from storyhash.wiring import open_catalogue
 
@@ -20,7 +20,7 @@ Local = TypeVar("Local")
 
 @contextmanager
 def opened_catalogue(
-    local: Callable[[LocalIndex], Local], data: Path | None, server: str | None, *, writer: bool
+    local: Callable[[VideoIndex], Local], data: Path | None, server: str | None, *, writer: bool
 ) -> Iterator[Local | RemoteCatalogue]:
     """The catalogue of the service at `server`, or `local` over the folder's index. Raises UsageError if
     both are given."""

@@ -18,8 +18,8 @@ from searcher.backup.create import create_backup
 from searcher.backup.manifest import STATE_DUMP, BackupManifest, damage, read_manifest
 from searcher.backup.restore import restore_backup
 from searcher.generations import current_generation, generation_folder
-from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import require_manifest, take_lock
+from searcher.video_index import VideoIndex
 from storyhash.cli.catalogue.snapshot_transfer import export_file, import_file
 from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.shared.listing import Item, print_items
@@ -236,7 +236,7 @@ def _created(settings: Settings, folder: Path, keep: int) -> dict[str, Any]:
     return {"path": str(path), **read_manifest(path).to_json(path.name)}
 
 
-def _second_of(settings: Settings) -> AbstractContextManager[LocalIndex | None]:
+def _second_of(settings: Settings) -> AbstractContextManager[VideoIndex | None]:
     """The second index of the data folder. That of a searcher over Kafka is a generation, which is read
     from its log again."""
     if settings.second_opinion.generation is not None:

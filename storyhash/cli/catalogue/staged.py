@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import UnknownVideoError, UsageError
-from searcher.local_index import LocalIndex
 from searcher.log.drop_staged import drop_staged
+from searcher.video_index import VideoIndex
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.console import err
 from storyhash.cli.shared.listing import Item, print_done_ids, print_items
@@ -38,7 +38,7 @@ class _Local:
     """The staged videos of a data folder that no searcher has open, as JSON values; `RemoteCatalogue`
     gives those of a searcher."""
 
-    def __init__(self, index: LocalIndex) -> None:
+    def __init__(self, index: VideoIndex) -> None:
         self._index = index
 
     def staged(self, limit: int, cursor: str) -> dict[str, Any]:

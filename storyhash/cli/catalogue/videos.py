@@ -13,8 +13,8 @@ from common.settings import load_settings
 from common.uris import public_uri
 from searcher.deletion.receipt import erasure_receipt
 from searcher.deletion.steps import delete_in_folder
-from searcher.local_index import LocalIndex
 from searcher.storage.selection import Selection
+from searcher.video_index import VideoIndex
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.completion import video_ids
 from storyhash.cli.shared.console import check_interrupt, err, out, print_fields, print_json
@@ -46,7 +46,7 @@ VideoIdArgument = Annotated[str, typer.Argument(metavar="VIDEO_ID", autocompleti
 class _Local:
     """The videos of a data folder, as JSON values; `RemoteCatalogue` gives those of a service."""
 
-    def __init__(self, index: LocalIndex) -> None:
+    def __init__(self, index: VideoIndex) -> None:
         self._index = index
 
     def videos(self, limit: int, cursor: str, only: Selection) -> dict[str, Any]:

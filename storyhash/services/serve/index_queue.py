@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from common.types import CatalogEntry
 from searcher.index_transaction import Change
-from searcher.local_index import LocalIndex
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 from storyhash.pipeline.relabelling import relabel
 
@@ -22,7 +22,7 @@ from storyhash.pipeline.relabelling import relabel
 class IndexQueue:
     """Provides an `Indexer` with videos, without end. Thread-safe."""
 
-    def __init__(self, index: LocalIndex) -> None:
+    def __init__(self, index: VideoIndex) -> None:
         """What was pending when the index was last closed is due again."""
         self._index = index
         # Each with the moment since which it waits, by the monotonic clock.

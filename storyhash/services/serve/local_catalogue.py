@@ -14,9 +14,9 @@ from common.types import CatalogEntry
 from ingest.catalogue import check_entry
 from ingest.fetch import check_allowed
 from ingest.fingerprint import source_fingerprint
-from searcher.local_index import LocalIndex
 from searcher.metrics import STAGE
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem, is_described, is_here
 from storyhash.services.described import described
 from storyhash.services.serve.index_queue import IndexQueue
@@ -30,7 +30,7 @@ class OpenedWithQueue(Opened):
 
     queue: IndexQueue
     delete_from_second: Callable[[str], None] = lambda video_id: None
-    second: LocalIndex | None = None
+    second: VideoIndex | None = None
 
 
 class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from searcher.index_transaction import Change
-from searcher.local_index import LocalIndex
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import VideoOutcome
@@ -25,7 +25,7 @@ class SecondIndexWorker(Background):
     """Follows the changes of the first index. After an error, such as a full disk, it starts again after
     a pause; meanwhile the condition `thread second-opinion` says why."""
 
-    def __init__(self, first: LocalIndex, second: LocalIndex, indexer: Indexer) -> None:
+    def __init__(self, first: VideoIndex, second: VideoIndex, indexer: Indexer) -> None:
         """indexer: of the second index."""
         super().__init__("second-opinion", _log, restarts=True)
         self._first, self._second = first, second

@@ -30,12 +30,12 @@ from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import end_interrupted
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
-from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.storage.disk_reserve import DiskReserve
 from searcher.transform.finder import TransformFinder
+from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
@@ -219,7 +219,7 @@ class _Housekeeping:
     """Saves snapshots periodically, and soon after deletions. If saving fails, the condition says why."""
 
     def __init__(
-        self, index: LocalIndex, settings: ServiceSettings, health: Health, condition: str
+        self, index: VideoIndex, settings: ServiceSettings, health: Health, condition: str
     ) -> None:
         self._index = index
         self._condition = condition
@@ -259,7 +259,7 @@ class _Housekeeping:
 
 
 def _second_index(
-    first: LocalIndex, second: IndexServices | None, settings: Settings
+    first: VideoIndex, second: IndexServices | None, settings: Settings
 ) -> SecondIndex | None:
     """What is asked where the first index finds no copy; None if nothing is."""
     if second is None:
@@ -270,7 +270,7 @@ def _second_index(
     return second_over(first, second.index, second.stage.visual.name, settings.matching)
 
 
-def _second_worker(first: LocalIndex, second: IndexServices) -> SecondIndexWorker:
+def _second_worker(first: VideoIndex, second: IndexServices) -> SecondIndexWorker:
     # The service's metrics are of the first index: a video that is indexed twice is one video.
     metrics = Metrics.create("serve")
     indexer = Indexer(second.index, second.stage, second.pool, metrics, second.in_hand)

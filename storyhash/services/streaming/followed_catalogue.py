@@ -18,10 +18,10 @@ from searcher.generations import (
     make_current,
     make_folder,
 )
-from searcher.local_index import LocalIndex
 from searcher.matching.second_opinion import as_second_opinion
 from searcher.storage.staged_videos import StagedVideo
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from storyhash.second_index import covered_by
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.streaming.index_follower import IndexFollower
@@ -116,7 +116,7 @@ class FollowedCatalogue:
         covers = covered_by(answering.index.videos, index.videos)
         return replace(answering, second=SecondIndex(index, matcher, covers))
 
-    def answering_index(self) -> LocalIndex | None:
+    def answering_index(self) -> VideoIndex | None:
         """The index of the generation that answers, None before it is open."""
         opened = self.follower().opened
         return None if opened is None else opened.index

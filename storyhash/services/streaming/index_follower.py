@@ -20,7 +20,6 @@ from common.settings import Settings
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.generations import generation_folder
-from searcher.local_index import LocalIndex
 from searcher.log.consumer import IndexHandler
 from searcher.log.offset_consumer import OffsetConsumer
 from searcher.matching.matcher import Matcher
@@ -28,6 +27,7 @@ from searcher.mirror.factory import mirrored_model
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from storyhash.profiles import PROFILES
 from storyhash.query.matchers import matcher_over
 from storyhash.services.background import Background
@@ -176,7 +176,7 @@ class IndexFollower(Background):
             finally:
                 self._opened = None
 
-    def _open_shared(self) -> LocalIndex | None:
+    def _open_shared(self) -> VideoIndex | None:
         manifest = stored_manifest(self._settings)
         if manifest is None:
             self.health.unmet(
@@ -193,13 +193,13 @@ class IndexFollower(Background):
         opened = self._opened
         return "" if opened is None else opened.index.merge_trouble
 
-    def _consumer(self, index: LocalIndex) -> LogConsumer:
+    def _consumer(self, index: VideoIndex) -> LogConsumer:
         group = self.topics.searchers
         offsets, log_id = index.staging.offsets(), index.staging.log_id
         index.staging.set_new_from(self._new_from(index))
         return self._transport.log_consumer(self.topics.embeddings, offsets, group, log_id)
 
-    def _new_from(self, index: LocalIndex) -> dict[int, int]:
+    def _new_from(self, index: VideoIndex) -> dict[int, int]:
         """The first message of each partition whose videos are new, so that they are matched: messages
         after the committed offsets of the group, which no index of this log has read."""
         topics, staging = self.topics, index.staging
@@ -246,12 +246,12 @@ class IndexFollower(Background):
             )
         return found
 
-    def _open(self, model_id: str) -> LocalIndex:
+    def _open(self, model_id: str) -> VideoIndex:
         profile = model_id.rpartition("-")[0]
         manifest = FolderManifest(profile, model_id, self._settings.searcher.store)
         return open_writer(self._settings.data_dir, manifest, self._settings, answering=True)
 
-    def _matcher(self, index: LocalIndex) -> Matcher:
+    def _matcher(self, index: VideoIndex) -> Matcher:
         """The matcher over an index, whose notices are logged."""
         profile = PROFILES.get(index.manifest.profile)
         visual = profile.visual if profile else index.manifest.profile
@@ -260,7 +260,7 @@ class IndexFollower(Background):
             _log.warning("%s", message)
         return matcher
 
-    def _follow(self, index: LocalIndex) -> None:
+    def _follow(self, index: VideoIndex) -> None:
         matcher = self._matcher(index)
         handler = IndexHandler(
             index,

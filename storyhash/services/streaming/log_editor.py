@@ -17,10 +17,10 @@ from common.messaging.transport import ReceivedMessage, Transport
 from common.messaging.wire import Envelope, latest_version, new_trace, to_message
 from common.tracing import traceparent
 from common.types import Embedding
-from searcher.local_index import LocalIndex
 from searcher.log.consumer import IndexHandler
 from searcher.log.drop_staged import dropped_end
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from storyhash.services.described import described
 
 _log = logging.getLogger("storyhash.search")
@@ -30,7 +30,7 @@ class LogEditor:
     """Changes one index and its log together. Thread-safe."""
 
     def __init__(
-        self, transport: Transport, topics: TopicNames, index: LocalIndex, handler: IndexHandler
+        self, transport: Transport, topics: TopicNames, index: VideoIndex, handler: IndexHandler
     ) -> None:
         self._transport = transport
         self._topics = topics

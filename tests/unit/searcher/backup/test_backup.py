@@ -37,6 +37,7 @@ from searcher.second_folder import second_folder, settings_of_second
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.data_dir import read_manifest as folder_manifest
 from searcher.storage.video import Video
+from searcher.video_index import VideoIndex
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
 from tests.support.keys import key_of
@@ -68,7 +69,7 @@ def index(folder: Path, films: dict[str, list[Embedding]]) -> Iterator[LocalInde
         yield opened
 
 
-def source(index: LocalIndex) -> Source:
+def source(index: VideoIndex) -> Source:
     return Source(index, index.folder, "", state_is_elsewhere=False)
 
 
@@ -80,7 +81,7 @@ def reopened(folder: Path) -> LocalIndex:
     return LocalIndex.open_writer(folder, MANIFEST, settings_of(folder))
 
 
-def everything(index: LocalIndex) -> dict[str, list[bytes]]:
+def everything(index: VideoIndex) -> dict[str, list[bytes]]:
     """All that is stored of every segment, by video."""
     videos = list(index.videos.all())
     found = index.embeddings_of(videos)

@@ -27,6 +27,7 @@ from searcher.log.consumer import IndexHandler
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.video_index import VideoIndex
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 
 MANIFEST = FolderManifest("test", MODEL_ID)
@@ -37,7 +38,7 @@ def open_index(folder: Path) -> LocalIndex:
     return LocalIndex.open_writer(folder, MANIFEST, SETTINGS)
 
 
-def handler_of(index: LocalIndex) -> IndexHandler:
+def handler_of(index: VideoIndex) -> IndexHandler:
     return IndexHandler(
         index,
         "log",
@@ -62,7 +63,7 @@ def failed(video_id: str, version: int = 1) -> VideoEnd:
     )
 
 
-def searchable(index: LocalIndex) -> dict[str, tuple[int, int]]:
+def searchable(index: VideoIndex) -> dict[str, tuple[int, int]]:
     """(version, segments) of every video that a search can find."""
     found = {}
     for video_id, version in index.shard_versions().items():
@@ -79,12 +80,12 @@ def index(tmp_path: Path) -> Iterator[LocalIndex]:
         yield opened
 
 
-def feed(index: LocalIndex, *events: Event) -> list[Message]:
+def feed(index: VideoIndex, *events: Event) -> list[Message]:
     return handler_of(index).process([item(event) for event in events])
 
 
 def test_a_video_becomes_visible_at_once_when_its_last_segment_is_in(
-    index: LocalIndex, rng: np.random.Generator
+    index: VideoIndex, rng: np.random.Generator
 ) -> None:
     parts = video(rng, "a", 4)
     feed(index, *parts[:2])
