@@ -9,7 +9,7 @@ import { pagedList } from "./pager.js";
 import { paint, thumbnails } from "./stills.js";
 import { ago, length, nameOf } from "./words.js";
 
-const STATES = { "": "any state", ready: "ready", pending: "pending", failed: "failed", disabled: "disabled" };
+const STATES = { "": "any state", ready: "ready", pending: "pending", failed: "failed" };
 const THUMBNAIL = { w: 96, h: 54 };
 
 export function catalogueView() {

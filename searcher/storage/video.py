@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from common.types import DEFAULT_BANK
 from searcher.storage.uploads import shown_uri
 
-VideoState: TypeAlias = Literal["pending", "ready", "failed", "disabled"]
+VideoState: TypeAlias = Literal["pending", "ready", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
