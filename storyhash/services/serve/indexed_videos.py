@@ -11,8 +11,8 @@ from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
 from searcher.transform.finder import TransformFinder
-from storyhash.pipeline.index_pipeline import video_of
 from storyhash.pipeline.index_report import VideoOutcome
+from storyhash.pipeline.videos_in_progress import video_of
 from storyhash.services.match_new_video import STAGE, in_words, match_new_video
 
 _log = logging.getLogger("storyhash.serve")

@@ -17,7 +17,7 @@ from common.metrics import Metrics
 from common.types import CatalogEntry, Segment
 from common.work_in_progress import FOLDER, WorkInProgress
 from searcher.local_index import LocalIndex
-from storyhash.pipeline import index_pipeline
+from storyhash.pipeline import segment_embedding
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.index_report import VideoOutcome
@@ -113,7 +113,7 @@ class Both:
 
 @pytest.fixture
 def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
-    monkeypatch.setattr(index_pipeline, "PairedStage", MadeUpPair)
+    monkeypatch.setattr(segment_embedding, "PairedStage", MadeUpPair)
     made = Both(tmp_path)
     yield made
     made.close()
