@@ -10,6 +10,8 @@ from common.errors import FetchError
 from common.network.addresses import is_public
 from common.network.dns import resolve
 
+_MAX_PORT = 65_535
+
 
 def checked_address(
     url: httpx.URL, allowed_hosts: Collection[str], setting: str, timeout_seconds: float
@@ -20,6 +22,9 @@ def checked_address(
     DependencyError at once while too many look-ups run.
     """
     port = url.port or (80 if url.scheme == "http" else 443)
+    if port > _MAX_PORT:
+        # The look-up would take its lower 16 bits.
+        raise FetchError(f"the port {port} is none; expected 1 to {_MAX_PORT}")
     addresses = resolve(url.host, port, timeout_seconds=timeout_seconds)
     if not addresses:
         raise FetchError("the host has no address")

@@ -131,6 +131,7 @@ def test_content_that_is_not_packed_is_taken_as_it_is(server: str, tmp_path: Pat
         ("http://017700000001/film.mp4", "private"),
         ("http://[2002:7f00:1::]/film.mp4", "private"),
         ("http:///film.mp4", "host|address"),
+        ("http://127.0.0.1:99999/film.mp4", "port 99999"),
     ],
 )
 def test_addresses_that_may_not_be_asked_are_refused(address: str, said: str) -> None:
