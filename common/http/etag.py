@@ -42,11 +42,13 @@ def is_newer(request: Request, value: Any) -> bool:
 
 
 def check_if_match(request: Request, value: Any) -> None:
-    """Raises ApiError (412) if `If-Match` is given and does not name this value."""
+    """Raises ApiError (412) if `If-Match` is given and does not name this value. value: None if there is
+    none yet, which no ETag names."""
     if "if-match" not in request.headers:
         return
     given = _names(request, "if-match")
-    if etag(to_json(value)) not in given and given != {"*"}:
+    named = given == {"*"} or etag(to_json(value)) in given
+    if value is None or not named:
         raise ApiError(
             412,
             "precondition_failed",

@@ -123,6 +123,9 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     assert (first.status_code, error_of(late)) == (200, (412, "precondition_failed"))
     new = put(keyed, "new", headers={"If-Match": first.headers["ETag"]})
     assert error_of(new) == (412, "precondition_failed")
+    # There is no version of it yet, so not any either.
+    assert error_of(put(keyed, "new", headers={"If-Match": "*"})) == (412, "precondition_failed")
+    assert put(keyed, "shows", headers={"If-Match": "*"}).status_code == 200
 
 
 def test_what_cannot_be_set_is_refused(keyed: Keyed) -> None:
