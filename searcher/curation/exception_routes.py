@@ -13,10 +13,11 @@ from common.http.etag import tagged_response
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from common.http.request_body import documented_body, no_body, read_model
-from common.http.request_facts import facts_of
+from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
 from common.state import exceptions
 from common.state.roles import Role
+from common.state.video_names import query_of_video
 from searcher.api.protocols import Catalogue
 from searcher.api.visible_video import visible_video
 from searcher.curation.exception_schemas import (
@@ -35,6 +36,19 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["exceptions"])
     run = StateThreads().run
+
+    def is_hidden(fingerprint: str | None, caller: Caller) -> bool:
+        """Whether a query is a video that the caller may not see."""
+        if fingerprint is None or not fingerprint.startswith(query_of_video("")):
+            return False
+        video_id = fingerprint.removeprefix(query_of_video(""))
+        video = catalogue.current().index.videos.get(video_id)
+        return video is not None and not caller.may_see(video.bank)
+
+    def shown(one: exceptions.StoredException, caller: Caller) -> dict[str, Any]:
+        """The JSON for a caller who may see the reference."""
+        hidden = {"query_fingerprint": None} if is_hidden(one.fingerprint, caller) else {}
+        return {**one.to_json(), **hidden}
 
     @router.post(
         "/v1/exceptions",
@@ -101,18 +115,20 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         ref_video_id: Annotated[str | None, Query(description="Only this reference.")] = None,
     ) -> Response:
         """List the exceptions, newest first."""
-        banks = banks_for(request, frozenset(bank or ()))
-        found, following, total = await run(
-            lambda: reviews.state.exceptions.page(
-                banks,
+        banks, caller = banks_for(request, frozenset(bank or ())), facts_of(request.scope).caller
+
+        def found() -> dict[str, Any]:
+            items, following, total = reviews.state.exceptions.page(
+                frozenset() if is_hidden(query_fingerprint, caller) else banks,
                 cursor,
                 limit,
                 kind=kind,
                 fingerprint=query_fingerprint,
                 ref_video_id=ref_video_id,
             )
-        )
-        return json_response(page_json([one.to_json() for one in found], following, total))
+            return page_json([shown(one, caller) for one in items], following, total)
+
+        return json_response(await run(found))
 
     @router.get(
         "/v1/exceptions/{exception_id}",
@@ -121,11 +137,15 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     )
     async def show_exception(exception_id: RowNumber, request: Request) -> Response:
         """Get one exception."""
-        banks = facts_of(request.scope).caller.banks
-        found = await run(lambda: reviews.state.exceptions.get(exception_id, banks))
-        if found is None:
-            raise _unknown(exception_id)
-        return tagged_response(request, found.to_json())
+        caller = facts_of(request.scope).caller
+
+        def found() -> dict[str, Any]:
+            one = reviews.state.exceptions.get(exception_id, caller.banks)
+            if one is None:
+                raise _unknown(exception_id)
+            return shown(one, caller)
+
+        return tagged_response(request, await run(found))
 
     @router.delete(
         "/v1/exceptions/{exception_id}",

@@ -63,7 +63,8 @@ class Affected(Schema):
 
 
 class ExceptionItem(Schema):
-    """An exception."""
+    """An exception. `query_fingerprint`: of a pair; null if the query is a video of a bank that the key
+    may not see."""
 
     id: int | None
     kind: Literal["pair", "range"]

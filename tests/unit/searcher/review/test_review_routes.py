@@ -232,6 +232,18 @@ def test_an_exception_is_only_for_references_that_the_caller_may_see(review: Rev
     assert review.ask("GET", "/v1/exceptions", review.shows).json()["total"] == 0
 
 
+def test_an_excepted_pair_tells_no_key_of_a_query_that_it_may_not_see(review: Reviewing) -> None:
+    body = {"kind": "pair", "ref_video_id": COPY, "reason": "x"}
+    body["query_fingerprint"] = f"video:{A}"
+    place = review.ask("POST", "/v1/exceptions", json=body).headers["Location"]
+    for key, told in ((review.reviewer, f"video:{A}"), (review.shows, None)):
+        shown = review.ask("GET", place, key).json()
+        (listed,) = review.ask("GET", "/v1/exceptions", key).json()["items"]
+        assert shown["query_fingerprint"] == listed["query_fingerprint"] == told
+        asked = review.ask("GET", f"/v1/exceptions?query_fingerprint=video:{A}", key)
+        assert asked.json()["total"] == (told is not None)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
