@@ -38,9 +38,9 @@ def in_words(match: Mapping[str, Any]) -> list[str]:
     decision = _DECISIONS[match["decision"]]
     lines = [f"{decision}: {query_name(match)} compared with {reference_name(match)}."]
     if match["decision"] != match["found_decision"]:
-        lines.append(
-            f"An exception changed the decision, which was: {_DECISIONS[match['found_decision']]}."
-        )
+        excepted = any(one.get("exceptions") for one in match["ranges"])
+        what = "An exception" if excepted else "A video of a negative bank"
+        lines.append(f"{what} changed the decision, which was: {_DECISIONS[match['found_decision']]}.")
     lines += [range_words(one) for one in match["ranges"]]
     lines.append(rule_words(match["rule"], match["probability"], match["bank"]))
     verdict = match["verdict"]
@@ -68,9 +68,13 @@ def rule_words(rule: Mapping[str, Any], probability: float, bank: str) -> str:
     """The rule that decided, and by how much."""
     needed, margin = 100 * rule["threshold"], 100 * rule["margin"]
     if rule["name"] == "coverage_too_small":
+        least = [
+            *([f"{rule['min_seconds']:g} s"] if rule["min_seconds"] else []),
+            *([f"{100 * rule['min_coverage']:g} % of the query"] if rule["min_coverage"] else []),
+        ]
         return (
             f"Probability {percent(probability)} is enough for a copy, but bank {bank} requires at "
-            f"least {rule['min_seconds']:g} s and {100 * rule['min_coverage']:g} % of the query."
+            f"least {' and '.join(least)}."
         )
     what = "A copy" if rule["name"] == "copy_probability" else "A review"
     return (

@@ -42,7 +42,7 @@ export function storedCaseView(_, [id]) {
       el("h1", { class: "verdict" }, el("span", { class: `said ${now.decision}` }, `${decisionOf(now)}${done ? `, ${done}` : ""}:`),
         ` ${sentence(best, query, name).replace(/^The/, "the")}`),
       now.decision === now.found_decision ? null
-        : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. An exception changed it.`));
+        : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. ${now.ranges.some((one) => one.exceptions) ? "An exception" : "A video of a negative bank"} changed it.`));
     let headline = told(match);
     const evidence = ["HTML", "JSON"].map((kind) => el(
       "button", { type: "button", class: "small", onclick: () => saveEvidence(kind).catch((error) => node.prepend(errorBox(error))) },
