@@ -8,12 +8,21 @@ import { queueView } from "./queue.js";
 import { setShortcuts, start } from "./shortcuts.js";
 import { storedCaseView } from "./stored_case.js";
 
-const VIEWS = { ask: askView, queue: queueView, case: storedCaseView, catalogue: catalogueView, docs: docsView };
+const VIEWS = { __proto__: null, ask: askView, queue: queueView, case: storedCaseView, catalogue: catalogueView, docs: docsView };
 // The view whose link is marked while a view without a link is shown.
-const PARENT = { case: "queue" };
+const PARENT = { __proto__: null, case: "queue" };
 
 const main = document.getElementById("main");
 let view = null;
+
+/** A part of the address; one that is no percent-encoded text stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 function show() {
   // The address /docs shows the same page, with the view of the API first.
@@ -22,7 +31,7 @@ function show() {
   const [name, ...rest] = path.split("/");
   const make = VIEWS[name] ?? askView;
   view?.release();
-  view = make(new URLSearchParams(query), rest.map(decodeURIComponent));
+  view = make(new URLSearchParams(query), rest.map(decoded));
   document.title = `${view.title} · StoryHash`;
   main.replaceChildren(view.node);
   setShortcuts(() => view.shortcuts());
@@ -40,6 +49,11 @@ forget.onclick = () => {
   forgetKey();
   forget.hidden = true;
   show();
+};
+// Its address is no view.
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault();
+  main.focus();
 };
 window.addEventListener("hashchange", () => {
   show();
