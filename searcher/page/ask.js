@@ -4,7 +4,7 @@ import { answerView } from "./answer.js";
 import { call, upload, withQuery } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
 import { hasJobs, resultOf } from "./jobs.js";
-import { bytes, number } from "./words.js";
+import { bytes, length, number } from "./words.js";
 
 const ADDRESS = /^[a-z][a-z0-9+.-]+:\/\//i;
 
@@ -57,12 +57,12 @@ export function askView(parameters) {
     if (event.dataTransfer.files.length) askFile(event.dataTransfer.files[0]);
   });
 
-  async function countVideos() {
-    const page = await call("GET", withQuery("/v1/videos", { limit: 1, state: "ready" }));
+  async function countVideos(signal) {
+    const page = await call("GET", withQuery("/v1/videos", { limit: 1, state: "ready" }), { signal });
     total = page.total;
     count.textContent = total === 1 ? "One video is in the catalogue." : `${number(total)} videos are in the catalogue.`;
   }
-  countVideos().catch((error) => place.replaceChildren(errorBox(error)));
+  countVideos().catch((error) => running || place.replaceChildren(errorBox(error)));
 
   const path = (jobs, more = {}) => withQuery(jobs ? "/v1/jobs" : "/v1/match", { ...more, bank: bank.value.trim(), thorough: thorough.checked ? "true" : "" });
 
@@ -95,9 +95,10 @@ export function askView(parameters) {
     shown.node.scrollIntoView({ block: "nearest" });
     try {
       // A missing key is asked for before a large file is sent.
-      await countVideos();
+      await countVideos(controller.signal);
       // As a job it keeps its place in the queue, tells its stage, and may take long.
       const jobs = await hasJobs();
+      controller.signal.throwIfAborted();
       const first = await work(jobs, shown.update, controller.signal);
       performance.mark("sent");
       const json = jobs ? await resultOf(first, shown.update, controller.signal) : first;
@@ -149,7 +150,7 @@ function progressBox(onCancel) {
   let said = "";
   let stage = "";
   const timer = setInterval(() => {
-    if (stage) more.textContent = `${Math.round((performance.now() - began) / 1000)} s`;
+    if (stage) more.textContent = length(Math.round((performance.now() - began) / 1000));
   }, 1000);
   return {
     node: el("div", { class: "card progress" }, el("div", { class: "row" }, text, more), bar,
