@@ -54,6 +54,10 @@ function problem(status, text) {
   }
 }
 
+// A proxy may answer in place of the service, and a connection may end in the middle of an answer.
+const unreadable = () =>
+  new ApiError(0, "unreadable_answer", "the answer of the service cannot be read; check that it is running, then try again");
+
 const unreachable = () =>
   new ApiError(0, "unreachable", "the service cannot be reached; check that it is running, then try again");
 
@@ -88,7 +92,12 @@ export async function call(method, path, { json, signal, once, quietly } = {}) {
     if (once) options.headers["Idempotency-Key"] = once;
   }
   const response = await send(path, options);
-  return response.status === 204 ? null : response.json();
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch (error) {
+    throw error.name === "AbortError" ? error : unreadable();
+  }
 }
 
 /** A path with query parameters; empty values are left out, arrays are repeated. */
@@ -112,8 +121,12 @@ export function upload(path, file, { signal, onProgress }) {
     for (const [name, value] of Object.entries(headersOf({}))) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
     request.onload = () => {
-      if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(problem(request.status, request.responseText));
+      if (request.status >= 300) return reject(problem(request.status, request.responseText));
+      try {
+        resolve(JSON.parse(request.responseText));
+      } catch {
+        reject(unreadable());
+      }
     };
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
