@@ -119,11 +119,17 @@ export function queueView() {
       }
       save(new Blob(parts, { type: "text/csv" }), "matches.csv");
       announce("Saved as matches.csv");
+      if (path) pages.problem.replaceChildren(errorBox(new Error(`The file has the newest ${number(CSV_ROWS * MOST_CSV_PAGES)} matches. Use the filters for older ones.`)));
     } catch (error) {
       pages.problem.replaceChildren(errorBox(error));
     } finally {
       csv.disabled = shown.length === 0;
     }
+  }
+
+  function open(match) {
+    queue.index = shown.indexOf(match);
+    location.hash = `#/case/${match.id}`;
   }
 
   const withCurrent = (work) => () => {
@@ -142,7 +148,7 @@ export function queueView() {
     shortcuts: () => [
       { keys: ["j"], label: "Next match", run: () => move(1) },
       { keys: ["k"], label: "Previous match", run: () => move(-1) },
-      { keys: ["Enter"], label: "Open the match", run: () => queue.ids.length && (location.hash = `#/case/${queue.ids[queue.index]}`) },
+      { keys: ["Enter"], label: "Open the match", run: withCurrent(open) },
       { keys: ["x"], label: "Select the match", run: withCurrent((match) => pick([match.id])) },
       { keys: ["X"], label: "Select all matches of the same part", run: withCurrent((match) => pick(shown.filter((one) => kindOf(one) === kindOf(match)).map((one) => one.id))) },
       ...bulk.shortcuts,
