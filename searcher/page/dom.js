@@ -18,6 +18,9 @@ export function el(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
+/** A listener that the second click of a double click does not call. */
+export const onFirstClick = (work) => (event) => event.detail > 1 || work();
+
 /** An SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);

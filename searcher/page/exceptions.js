@@ -1,7 +1,7 @@
 // What a verdict may mean for later matches: this pair or a range is excepted, after a look at what it changes.
 
 import { call, newKey, withQuery } from "./api.js";
-import { announce, el } from "./dom.js";
+import { announce, el, onFirstClick } from "./dom.js";
 import { inline, number, range, refName, time } from "./words.js";
 
 const MOST_NAMED = 20;
@@ -52,11 +52,11 @@ export function exceptionForm(match, { reason, guarded, onSaved }) {
     const count = affected.total;
     const effect = count === 1 ? "This changes the decision on one stored match" : `This changes the decisions on ${number(count)} stored matches`;
     const named = affected.match_ids.slice(0, MOST_NAMED);
-    const confirm = el("button", { type: "button", class: "primary", onclick: () => guarded(async () => {
+    const confirm = el("button", { type: "button", class: "primary", onclick: onFirstClick(() => guarded(async () => {
       await call("POST", "/v1/exceptions", { json, once: newKey() });
       await onSaved();
       announce("Exception saved");
-    }) }, "Confirm");
+    })) }, "Confirm");
     node.replaceChildren(
       el("p", {}, el("b", {}, label), `. ${effect}${named.length ? ": " : "."}`,
         named.map((id, index) => [index ? ", " : "", el("a", { href: `#/case/${id}` }, id === match.id ? "this one" : `match ${id}`)]),

@@ -11,6 +11,8 @@ const GLOBAL = [
 ];
 const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Enter: "Enter" };
 const TYPED = new Set(["INPUT", "TEXTAREA", "SELECT"]);
+// Only these do their work again while they are held down.
+const REPEATED = new Set(["j", "k", ",", ".", "[", "]", "ArrowLeft", "ArrowRight"]);
 
 let current = () => [];
 
@@ -53,7 +55,7 @@ export function start() {
     const found = [...current(), ...GLOBAL].find(({ keys }) => keys.includes(event.key));
     if (found) {
       event.preventDefault();
-      found.run();
+      if (!event.repeat || REPEATED.has(event.key)) found.run();
     }
   });
 }

@@ -1,7 +1,7 @@
 // The verdict of a person on a stored match: with reason, note, undo and history; and exceptions.
 
 import { call, newKey } from "./api.js";
-import { announce, el, errorBox, field } from "./dom.js";
+import { announce, el, errorBox, field, onFirstClick } from "./dom.js";
 import { exceptionForm } from "./exceptions.js";
 import { keyHint } from "./shortcuts.js";
 import { VERDICTS, ago, inline, nameOf, percent, range, refName, ruleInWords } from "./words.js";
@@ -29,10 +29,10 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
   const history = el("ol", { class: "history" });
   const past = el("details", { hidden: true }, el("summary", {}, "History"), history);
   const choices = CHOICES.map(([key, verdict]) => el(
-    "button", { type: "button", title: HINTS[verdict], "aria-pressed": "false", onclick: () => judge(verdict) },
+    "button", { type: "button", title: HINTS[verdict], "aria-pressed": "false", onclick: onFirstClick(() => judge(verdict)) },
     VERDICTS[verdict], keyHint(key),
   ));
-  const undo = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => takeBack() }, "Undo", keyHint("z"));
+  const undo = el("button", { type: "button", class: "quiet", hidden: true, onclick: onFirstClick(() => takeBack()) }, "Undo", keyHint("z"));
   let match = given;
   let busy = false;
   node.append(
