@@ -140,17 +140,28 @@ export function caseView(query, matches, told = null) {
         held.push(media);
         urls = { ...urls, [side]: media.url };
         places[side].show();
-        if (side === "query") players.setQuery(media.url);
-        else players.setReference(media.url);
+        players.open(side, media.url, () => without(side, id, "this browser cannot play the file"));
         toggles.update();
       } catch (error) {
-        const player = id ? await stillPlayer(id, side).catch(() => null) : null;
-        if (!player || released) return places[side].say(error.message);
-        instead[side] = player;
-        places[side].put(player.node, `${error.message.replace(/^./, (first) => first.toUpperCase())}. Thumbnails are shown.`);
-        players.seek(players.seconds);
-        toggles.update();
+        await without(side, id, error.message);
       }
+    }
+
+    /** Show thumbnails in place of a file that is not there or cannot be played, or else why. */
+    async function without(side, id, why) {
+      if (released) return;
+      urls = { ...urls, [side]: null };
+      players.close(side);
+      const player = id ? await stillPlayer(id, side).catch(() => null) : null;
+      if (released) return;
+      const text = why.replace(/^./, (first) => first.toUpperCase());
+      if (player) {
+        instead[side] = player;
+        places[side].put(player.node, `${text}. Thumbnails are shown.`);
+        players.seek(players.seconds);
+      } else places[side].say(`${text}.`);
+      if (opened) select(index);
+      else toggles.update();
     }
 
     const choose = () =>

@@ -14,7 +14,7 @@ export async function catalogueMedia(id) {
   if (!hasKey()) return { url: path, release: () => {} };
   const size = Number(first.headers.get("Content-Range")?.split("/")[1] ?? 0);
   if (size > MOST_FETCHED_BYTES) {
-    throw new Error(`The file has ${bytes(size)}. With an API key the page shows files of up to ${bytes(MOST_FETCHED_BYTES)}.`);
+    throw new Error(`the file has ${bytes(size)}, and with an API key the page shows files of up to ${bytes(MOST_FETCHED_BYTES)}`);
   }
   return fileMedia(await (await send(path)).blob());
 }

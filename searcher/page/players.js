@@ -63,12 +63,17 @@ export class Players {
     this.query.requestVideoFrameCallback(note);
   }
 
-  setQuery(url) {
-    this.query.src = url;
+  /** Play a file on one side, query or ref. onError(): if the browser cannot play it. */
+  open(side, url, onError) {
+    this[side].onerror = onError;
+    this[side].src = url;
   }
 
-  setReference(url) {
-    this.ref.src = url;
+  /** No file is played on this side any more. */
+  close(side) {
+    this.pause();
+    this[side].onerror = null;
+    this[side].removeAttribute("src");
   }
 
   get #main() {

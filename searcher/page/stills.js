@@ -19,7 +19,8 @@ function seeked(video, seconds) {
     video.onseeked = () => done(true);
     video.onerror = () => done(false);
     const go = () => (video.currentTime = Math.min(seconds, Math.max(0, video.duration - 0.05)));
-    if (video.readyState > 0) go();
+    if (video.error) done(false);
+    else if (video.readyState > 0) go();
     else video.addEventListener("loadedmetadata", go, { once: true });
   });
 }
