@@ -65,7 +65,8 @@ const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 /** What a person calls a video: its title, else the last part of its id without a suffix. */
 export function nameOf(id, found) {
-  if (found?.title) return found.title.replace(TURNING, "");
+  const title = (found?.title ?? "").replace(TURNING, "").trim();
+  if (title) return title;
   const last = String(id).split("/").pop();
   return (last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id)).replace(TURNING, "");
 }
