@@ -1,0 +1,272 @@
+"""The review page in hasty hands: double clicks, held keys, work that is cancelled at once, broken
+addresses, files that the browser cannot play, and a proxy that answers for the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from common.state.matches import FoundMatch
+from storyhash.client import Client
+from storyhash.samples import FRAMES_PER_SECOND, film
+from tests.e2e.test_page import Served, browser, errors, press, service, signed_in
+from tests.e2e.test_page_troubles import matched, state_of
+from tests.support.browser import wait_for
+
+__all__ = ["browser", "service"]
+ENTER = "\ue007"
+# Questions about the catalogue are answered only when `answerNow` is called.
+SLOW = """
+const fetched = window.fetch;
+window.sent = 0;
+XMLHttpRequest.prototype.send = () => { window.sent += 1; };
+window.fetch = (path, options) => !String(path).startsWith("/v1/videos") ? fetched(path, options)
+  : new Promise((done, fail) => {
+    options.signal?.addEventListener("abort", () => fail(options.signal.reason));
+    window.answerNow = () => fetched(path, options).then(done, fail);
+  });
+"""
+# A proxy has its own page for every upload.
+PROXY = """
+window.XMLHttpRequest = class {
+  upload = {};
+  open() {}
+  abort() {}
+  setRequestHeader() {}
+  send() {
+    Object.assign(this, { status: 200, responseText: "<html>" });
+    setTimeout(() => this.onload());
+  }
+};
+"""
+# And for every list of matches.
+PROXY_OF_LISTS = """
+const fetched = window.fetch;
+window.fetch = async (path, ...rest) =>
+  String(path).startsWith("/v1/matches") ? new Response("<html>") : fetched(path, ...rest);
+"""
+# There is always one more page of CSV.
+ENDLESS = """
+const fetched = window.fetch;
+const headers = { Link: '</v1/matches?more>; rel="next"' };
+window.fetch = async (path, options) => options.headers?.Accept === "text/csv"
+  ? new Response("id\\n1\\n", { headers }) : fetched(path, options);
+"""
+# A job goes on for ever, and began long ago.
+FOR_EVER = """
+const [fetched, now] = [window.fetch, performance.now.bind(performance)];
+window.fetch = (path, ...rest) => String(path).startsWith("/v1/jobs/")
+  ? new Promise(() => { performance.now = () => now() + 4e6; }) : fetched(path, ...rest);
+"""
+# The key u goes down, or is held down.
+PRESSED = """
+const event = { key: "u", bubbles: true, repeat: arguments[0] };
+document.body.dispatchEvent(new KeyboardEvent("keydown", event));
+"""
+
+
+def broken(browser: Any) -> list[str]:
+    """Errors of the page's own code, unlike answers 4xx of the service."""
+    return [one for one in errors(browser) if "Failed to load resource" not in one]
+
+
+@contextmanager
+def several(served: Served, films: Path) -> Iterator[list[int]]:
+    """Ids of three matches without a verdict, newest first."""
+    number = matched(served, films)
+    with state_of(served) as state:
+        match = state.matches.get(number, None)
+        assert match is not None
+        found = [
+            FoundMatch(f"sha256:{name}", "a.mp4", match.bank, None, "copy", 0.99, match.detail)
+            for name in "abc"
+        ]
+        ids = state.matches.record(found)
+        yield ids[::-1]
+
+
+def verdicts(served: Served, number: int) -> list[str]:
+    with Client(served.running.url, served.key) as client:
+        return [one.verdict for one in client.show_match(number).verdicts]
+
+
+def test_the_link_to_the_content_leads_to_no_other_view(browser: Any, service: Served) -> None:
+    signed_in(browser, f"{service.running.url}/#/queue", service.key)
+    wait_for(browser, ".queue .count", "atch")
+    browser.execute_script("document.querySelector('.skip').focus()")
+    press(browser, ENTER)
+    assert browser.switch_to.active_element.get_attribute("id") == "main"
+    assert browser.current_url.endswith("#/queue")
+    assert browser.find_elements("css selector", "main .queue")
+
+
+@pytest.mark.parametrize("place", ["case/%E0%A4%A", "constructor", "__proto__/x"])
+def test_an_address_that_is_no_view_breaks_nothing(
+    browser: Any, service: Served, place: str
+) -> None:
+    signed_in(browser, f"{service.running.url}/#/queue", service.key)
+    wait_for(browser, ".queue .count", "atch")
+    browser.execute_script("location.hash = arguments[0]", f"#/{place}")
+    wait_for(browser, "main .notice.bad" if place.startswith("case") else "main .ask")
+    browser.find_element("link text", "Queue").click()
+    wait_for(browser, ".queue .count", "atch")
+    assert broken(browser) == []
+
+
+def test_a_question_that_is_cancelled_at_once_is_not_sent(
+    browser: Any, service: Served, films: Path
+) -> None:
+    signed_in(browser, f"{service.running.url}/#/ask", service.key)
+    wait_for(browser, ".drop .hint", "4 videos")
+    browser.execute_script(SLOW)
+    browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+    wait_for(browser, ".progress button", "Cancel").click()
+    browser.execute_script("window.answerNow()")
+    wait_for(browser, ".result .notice", "Cancelled")
+    assert browser.execute_script("return window.sent") == 0
+    assert errors(browser) == []
+
+
+def test_what_a_proxy_answers_is_said_to_be_no_answer(
+    browser: Any, service: Served, films: Path
+) -> None:
+    signed_in(browser, f"{service.running.url}/#/ask", service.key)
+    wait_for(browser, ".drop .hint", "4 videos")
+    browser.execute_script(PROXY + PROXY_OF_LISTS)
+    browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+    wait_for(browser, ".result .notice.bad", "cannot be read")
+    browser.find_element("link text", "Queue").click()
+    wait_for(browser, ".queue .notice.bad", "cannot be read")
+    assert errors(browser) == []
+
+
+def test_the_time_of_a_long_job_is_told_in_hours(
+    browser: Any, service: Served, films: Path
+) -> None:
+    signed_in(browser, f"{service.running.url}/#/ask", service.key)
+    wait_for(browser, ".drop .hint", "4 videos")
+    browser.execute_script(FOR_EVER)
+    browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+    wait_for(browser, ".progress .muted", "1 h 6 min")
+    assert errors(browser) == []
+
+
+def test_enter_opens_the_match_whose_box_has_the_focus(
+    browser: Any, service: Served, films: Path
+) -> None:
+    with several(service, films) as ids:
+        signed_in(browser, f"{service.running.url}/#/queue", service.key)
+        wait_for(browser, ".queue-row")
+        browser.find_elements("css selector", "ol.queue-list input")[1].click()
+        press(browser, ENTER)
+        wait_for(browser, ".said.copy")
+        assert browser.current_url.endswith(f"#/case/{ids[1]}")
+    assert errors(browser) == []
+
+
+def test_a_double_click_or_a_held_key_judges_once(
+    browser: Any, service: Served, films: Path
+) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    with several(service, films) as (first, second, _):
+        signed_in(browser, f"{service.running.url}/#/case/{first}", service.key)
+        button = wait_for(browser, ".choices button", "Licensed")
+        # Slow enough for the first click to be done with.
+        ActionChains(browser).click(button).pause(0.3).click().perform()
+        wait_for(browser, ".told b", "Licensed copy")
+        browser.get(f"{service.running.url}/#/case/{second}")
+        wait_for(browser, ".said.copy")
+        browser.execute_script(PRESSED, False)
+        wait_for(browser, ".told b", "Unsure")
+        browser.execute_script(PRESSED, True)
+        press(browser, "z")
+        wait_for(browser, ".history li", "Withdrawn", shown=False)
+        assert verdicts(service, first) == ["licensed"]
+        assert verdicts(service, second) == ["none", "unsure"]
+    assert errors(browser) == []
+
+
+def test_a_double_click_confirms_no_exception(browser: Any, service: Served, films: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    with several(service, films) as (first, *_), state_of(service) as state:
+        signed_in(browser, f"{service.running.url}/#/case/{first}", service.key)
+        wait_for(browser, ".said.copy")
+        press(browser, "e")
+        button = wait_for(browser, ".verdict-panel button", "Never match this pair")
+        ActionChains(browser).click(button).pause(0.3).click().perform()
+        wait_for(browser, ".verdict-panel button", "Confirm")
+        assert state.exceptions.page(None, None, 1)[2] == 0
+        wait_for(browser, ".verdict-panel button", "Back").click()
+    assert errors(browser) == []
+
+
+def test_a_file_that_the_browser_cannot_play_is_said_to_be_one(
+    browser: Any, service: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "copy.avi"
+    frames = list(film(1, 6.0))
+    height, width = frames[0].shape[:2]
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), code, float(FRAMES_PER_SECOND), (width, height))
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    signed_in(browser, f"{service.running.url}/#/ask", service.key)
+    wait_for(browser, ".drop .hint", "4 videos")
+    browser.find_element("id", "file").send_keys(str(path))
+    wait_for(browser, ".player:first-child .none", "This browser cannot play the file")
+    wait_for(browser, ".player video[aria-label=Reference]")
+    # Nothing to compare the reference with.
+    assert not browser.find_element(
+        "css selector", ".controls .group:last-child button"
+    ).is_displayed()
+    assert errors(browser) == []
+
+
+def test_a_csv_file_that_ends_early_says_so(browser: Any, service: Served, films: Path) -> None:
+    with several(service, films):
+        signed_in(browser, f"{service.running.url}/#/queue", service.key)
+        wait_for(browser, ".queue-row")
+        browser.execute_script(ENDLESS)
+        wait_for(browser, ".list-head button", "CSV").click()
+        wait_for(browser, ".queue .notice", "The file has the newest 100,000 matches")
+    assert errors(browser) == []
+
+
+def test_a_title_of_blanks_is_no_name(browser: Any, service: Served) -> None:
+    with Client(service.running.url, service.admin) as client:
+        title = client.show_video("a.mp4").title
+        client.change_video("a.mp4", title=" \u202e")
+        try:
+            signed_in(browser, f"{service.running.url}/#/catalogue", service.key)
+            assert wait_for(browser, "tbody .name").text == "a"
+        finally:
+            client.change_video("a.mp4", title=title)
+    assert errors(browser) == []
+
+
+def test_what_a_negative_bank_changed_is_not_called_an_exception(
+    browser: Any, service: Served, films: Path
+) -> None:
+    number = matched(service, films)
+    with state_of(service) as state:
+        match = state.matches.get(number, None)
+        assert match is not None
+        times = {"query_start_seconds": 0.0, "query_end_seconds": 1000.0}
+        detail = {
+            **match.detail,
+            "negatives": [{"video_id": None, "bank": None, **times}],
+        }
+        (made,) = state.matches.record(
+            [FoundMatch("sha256:negative", "a.mp4", match.bank, None, "no_match", 0.99, detail)]
+        )
+        signed_in(browser, f"{service.running.url}/#/case/{made}", service.key)
+        assert wait_for(browser, ".headline .notice", "A video of a negative bank changed it")
+    assert errors(browser) == []
