@@ -40,7 +40,9 @@ def in_words(match: Mapping[str, Any]) -> list[str]:
     if match["decision"] != match["found_decision"]:
         excepted = any(one.get("exceptions") for one in match["ranges"])
         what = "An exception" if excepted else "A video of a negative bank"
-        lines.append(f"{what} changed the decision, which was: {_DECISIONS[match['found_decision']]}.")
+        lines.append(
+            f"{what} changed the decision, which was: {_DECISIONS[match['found_decision']]}."
+        )
     lines += [range_words(one) for one in match["ranges"]]
     lines.append(rule_words(match["rule"], match["probability"], match["bank"]))
     verdict = match["verdict"]

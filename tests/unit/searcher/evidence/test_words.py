@@ -9,18 +9,31 @@ import pytest
 from searcher.evidence.words import in_words, rule_words
 
 RULE = {
-    **{"name": "copy_probability", "threshold": 0.9, "margin": 0.05},
-    **{"min_seconds": 0.0, "min_coverage": 0.0},
+    "name": "copy_probability",
+    "threshold": 0.9,
+    "margin": 0.05,
+    "min_seconds": 0.0,
+    "min_coverage": 0.0,
 }
 
 
 def match(**of_range: Any) -> dict[str, Any]:
-    times = (*("query_start_seconds", "query_end_seconds"), *("ref_start_seconds", "ref_end_seconds"))
+    times = (
+        *("query_start_seconds", "query_end_seconds"),
+        *("ref_start_seconds", "ref_end_seconds"),
+    )
     one = {**dict.fromkeys(times, 1.0), "view": "identity", "probability": 0.95, **of_range}
     return {
-        **{"decision": "no_match", "found_decision": "copy", "probability": 0.95, "bank": "news"},
-        **{"query": {"uri": "copy.mp4"}, "ref_video_id": "a.mp4", "ref_title": "Tea"},
-        **{"ranges": [one], "rule": RULE, "verdict": None},
+        "decision": "no_match",
+        "found_decision": "copy",
+        "probability": 0.95,
+        "bank": "news",
+        "query": {"uri": "copy.mp4"},
+        "ref_video_id": "a.mp4",
+        "ref_title": "Tea",
+        "ranges": [one],
+        "rule": RULE,
+        "verdict": None,
     }
 
 
