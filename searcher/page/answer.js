@@ -90,7 +90,7 @@ export async function answerView(answer, query, total) {
     place.replaceChildren(
       el("header", { class: "case-head" },
         el("h3", {}, `Compared with ${inline(name(shown[index][0]))}`),
-        el("p", { class: "muted" }, `Bank ${shown[index][0].bank} · ${share(shown[index][0].coverage)} of the ${whole.noun}`)),
+        el("p", { class: "muted" }, `Bank ${inline(shown[index][0].bank)} · ${share(shown[index][0].coverage)} of the ${whole.noun}`)),
       open.node,
     );
     panel = null;

@@ -2,7 +2,7 @@
 
 import { call, withQuery } from "./api.js";
 import { el, errorBox } from "./dom.js";
-import { length, number, percent, share } from "./words.js";
+import { inline, length, number, percent, share } from "./words.js";
 
 const MOST_SHOWN = 100;
 
@@ -25,7 +25,7 @@ export function bankTable() {
       const page = await call("GET", withQuery("/v1/banks", { limit: MOST_SHOWN }));
       place.replaceChildren(
         page.items.length === 0 ? el("p", { class: "muted" }, "There is no bank yet.") : el("ul", { class: "plain" }, page.items.map((bank) => el("li", {},
-          el("b", {}, bank.title || bank.bank), bank.title ? el("span", { class: "muted" }, ` ${bank.bank}`) : null,
+          el("b", {}, el("bdi", {}, bank.title || bank.bank)), bank.title ? el("span", { class: "muted" }, ` ${inline(bank.bank)}`) : null,
           ` – ${number(bank.videos)} ${bank.videos === 1 ? "video" : "videos"}${bank.enabled ? "" : ", not enabled"}`,
           el("span", { class: "muted block" }, policyInWords(bank.policy))))),
         page.next_cursor === null ? "" : el("p", { class: "muted" }, `The first ${MOST_SHOWN} are shown; /v1/banks lists all.`));

@@ -5,7 +5,7 @@ import { bulkBar, kindOf } from "./bulk.js";
 import { announce, el, errorBox, field, save } from "./dom.js";
 import { pagedList } from "./pager.js";
 import { miniBar } from "./timeline.js";
-import { VERDICTS, ago, decisionOf, length, number, percent, queryName, refName, share } from "./words.js";
+import { VERDICTS, ago, decisionOf, inline, length, number, percent, queryName, refName, share } from "./words.js";
 
 const DAY_MILLISECONDS = 86_400_000;
 // Of one CSV file; the API sends so many at once.
@@ -168,7 +168,7 @@ function row(match, index, alike, pick) {
         match.verdict ? el("span", { class: "badge" }, VERDICTS[match.verdict.verdict]) : null,
         el("span", { class: `badge ${match.decision}` }, decisionOf(match))),
       el("span", { class: "muted facts" },
-        `${percent(match.probability)} · ${length(match.matched_seconds)}, ${share(match.coverage)} of the query · bank ${match.bank} · ${ago(match.found_at)}`),
+        `${percent(match.probability)} · ${length(match.matched_seconds)}, ${share(match.coverage)} of the query · bank ${inline(match.bank)} · ${ago(match.found_at)}`),
       miniBar(match.ranges[0], match.query.duration_seconds),
     ),
     alike.length > 1

@@ -66,9 +66,9 @@ export function timeline({ query, ref, ranges, onSeek, onSelect }) {
       if (event.clientY - box.top < TOP + BAR + 6) onSeek?.(((event.clientX - box.left) / box.width) * query.seconds);
     });
     node.replaceChildren(
-      el("p", { class: "line-label" }, el("b", {}, query.label), ` ${length(query.seconds)}`),
+      el("p", { class: "line-label" }, el("b", {}, el("bdi", {}, query.label)), ` ${length(query.seconds)}`),
       picture,
-      el("p", { class: "line-label below" }, el("b", {}, ref.label), ` ${length(ref.seconds)}`),
+      el("p", { class: "line-label below" }, el("b", {}, el("bdi", {}, ref.label)), ` ${length(ref.seconds)}`),
     );
     place();
   };

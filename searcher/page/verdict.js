@@ -68,7 +68,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
     const found = await Promise.all(ids.map((one) => call("GET", `/v1/exceptions/${one}`)));
     excepted.replaceChildren(...found.map((one) => el("div", { class: "notice" },
       el("p", {}, el("b", {}, one.kind === "pair" ? "Excepted: this pair" : `Excepted: ${range(one.start_seconds, one.end_seconds)} of ${inline(refName(match))}`),
-        `. Reason: ${one.reason}. ${by(one)}`),
+        `. Reason: ${inline(one.reason)}. ${by(one)}`),
       el("div", { class: "row" }, el("button", { type: "button", class: "small", onclick: () => guarded(async () => {
         await call("DELETE", `/v1/exceptions/${one.id}`);
         await load();
@@ -77,7 +77,7 @@ export function verdictPanel(id, given = null, onChange = () => {}) {
       }) }, "Remove this exception")))));
   }
 
-  const by = (one) => `${one.author ?? "without a key"}, ${ago(one.created_at)}`;
+  const by = (one) => `${inline(one.author ?? "without a key")}, ${ago(one.created_at)}`;
 
   async function guarded(work) {
     if (busy || !match) return;

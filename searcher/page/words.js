@@ -63,12 +63,16 @@ export function ago(iso) {
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
+// Characters of a name; no sentence with a longer one could be read.
+const MOST_NAME = 120;
+
 /** What a person calls a video: its title, else the last part of its id without a suffix. */
 export function nameOf(id, found) {
-  const title = (found?.title ?? "").replace(TURNING, "").trim();
-  if (title) return title;
   const last = String(id).split("/").pop();
-  return (last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id)).replace(TURNING, "");
+  const name = (found?.title ?? "").replace(TURNING, "").trim()
+    || (last.replace(/\.[A-Za-z0-9]{1,5}$/, "") || String(id)).replace(TURNING, "");
+  const letters = Array.from(name);
+  return letters.length > MOST_NAME ? `${letters.slice(0, MOST_NAME).join("")}…` : name;
 }
 
 /** A name inside a sentence: one that is written from right to left leaves the rest of the sentence in its order. */
@@ -149,10 +153,10 @@ export function ruleInWords(rule, probability, bank) {
       rule.min_seconds > 0 && length(rule.min_seconds),
       rule.min_coverage > 0 && `${share(rule.min_coverage)} of the query`,
     ].filter(Boolean).join(" and ");
-    return `Probability ${percent(probability)} is enough for a copy, but bank ${bank} requires matches of at least ${least}.`;
+    return `Probability ${percent(probability)} is enough for a copy, but bank ${inline(bank)} requires matches of at least ${least}.`;
   }
   const wanted = rule.name === "copy_probability" ? "A copy" : "A review";
-  return `Probability ${percent(probability)}. ${wanted} needs at least ${percent(rule.threshold)} in bank ${bank}; this is ${by} ${rule.margin < 0 ? "below" : "above"}.`;
+  return `Probability ${percent(probability)}. ${wanted} needs at least ${percent(rule.threshold)} in bank ${inline(bank)}; this is ${by} ${rule.margin < 0 ? "below" : "above"}.`;
 }
 
 /** Why a match got its decision. */
@@ -166,12 +170,12 @@ export function why(match) {
   } else if (match.decision === "review") {
     said.push(
       match.probability >= copy
-        ? `Probability ${percent(match.probability)} is enough for a copy, but the matched part is too short for the policy of bank ${match.bank}. So a person decides.`
+        ? `Probability ${percent(match.probability)} is enough for a copy, but the matched part is too short for the policy of bank ${inline(match.bank)}. So a person decides.`
         : `Probability ${percent(match.probability)}. A copy needs at least ${percent(copy)}, so a person decides.`,
     );
   } else if (match.probability >= review) {
     said.push(
-      `Probability ${percent(match.probability)} is enough, but the matched part (${length(match.query_end_seconds - match.query_start_seconds)}) is too short for the policy of bank ${match.bank}.`,
+      `Probability ${percent(match.probability)} is enough, but the matched part (${length(match.query_end_seconds - match.query_start_seconds)}) is too short for the policy of bank ${inline(match.bank)}.`,
     );
   } else {
     said.push(`Probability ${percent(match.probability)}. A review needs at least ${percent(review)}, a copy ${percent(copy)}.`);
