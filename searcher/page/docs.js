@@ -21,7 +21,7 @@ function typeOf(schema) {
 
 function fields(caption, head, rows) {
   if (rows.length === 0) return null;
-  return el("div", { class: "table" }, el("table", {},
+  return el("div", { class: "table", tabindex: 0, role: "region", "aria-label": caption }, el("table", {},
     el("caption", {}, caption),
     el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell)))))));
