@@ -30,8 +30,8 @@ from common.types import (
 
 FRAME_SECONDS = 0.5
 _PROJECTED = FRAME_CODE_SIZE - 1
-# What departs from a segment's vector has a length below 1, spread over 512 coordinates: each of 63 is
-# below 0.12 but for one in a thousand of the most different frames.
+# The difference from a segment's vector has a length below 1, spread over 512 coordinates. Each of the 63
+# is below 0.12, except for one in a thousand of the most different frames.
 _SCALE = 1024.0
 _ALONG_SCALE = 127.0
 # The inner product of this many coordinates estimates that of all.
@@ -47,7 +47,7 @@ def encode_frames(rows: Float32Array, informative: BoolArray, vector: Float32Arr
     along = rows @ vector
     residuals = rows - along[:, None] * vector
     codes = np.empty((len(rows), FRAME_CODE_SIZE), dtype=np.float32)
-    # Zero is for no frame.
+    # Zero means no frame.
     codes[:, 0] = np.maximum(np.round(along * _ALONG_SCALE), 1)
     codes[:, 1:] = np.round(_SCALE * (residuals @ _projection().T))
     return np.where(informative[:, None], np.clip(codes, -127, 127), 0).astype(np.int8)

@@ -103,7 +103,7 @@ def default_scratch(name: str) -> Path:
 
 @contextmanager
 def _locked(parent: Path) -> Iterator[None]:
-    """One process at a time: a folder that has just been made has no lock yet."""
+    """Lock the parent folder, because a new subfolder has no lock yet."""
     _check_own(parent)
     descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -28,7 +28,7 @@ class Spool(Closeable):
 
     @property
     def size_bytes(self) -> int:
-        """Of all blocks."""
+        """Bytes of all blocks."""
         return self._ends[-1]
 
     def append(self, block: bytes) -> None:
@@ -75,12 +75,12 @@ class SegmentSpool(Closeable):
 
     @property
     def size_bytes(self) -> int:
-        """Of all clips."""
+        """Bytes of all clips."""
         return self._clips.size_bytes
 
     @property
     def end_seconds(self) -> float:
-        """Of the last segment; 0 while there is none."""
+        """End of the last segment; 0 without segments."""
         return self._refs[-1].end_seconds if self._refs else 0.0
 
     def add(self, segment: Segment) -> None:

@@ -186,7 +186,7 @@ def step(name: str, attributes: Attributes = _NONE) -> Iterator[None]:
 
 
 def steps(name: str, values: Iterable[Value]) -> Iterator[Value]:
-    """The same values; to make each one is a step."""
+    """Yield the values, with a step around the making of each."""
     waiting = iter(values)
     while True:
         # The span must not be around the caller's work.

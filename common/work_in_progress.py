@@ -89,7 +89,7 @@ class WorkInProgress:
             return name in self._set_aside
 
     def in_progress(self) -> list[str]:
-        """What was taken and neither released nor finished."""
+        """The items that were taken and neither released nor finished."""
         with self._guard:
             return list(self._names)
 
@@ -186,7 +186,7 @@ class WorkInProgress:
 
 
 def _read(path: Path) -> tuple[list[str], dict[str, int], list[str]]:
-    """What is in hand, crashes by name, and what is set aside; nothing for a file that cannot be read."""
+    """Items in progress, crashes by name, and items set aside. Nothing if the file cannot be read."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         crashes = {str(name): int(count) for name, count in note["crashes"].items()}

@@ -156,11 +156,11 @@ class ClipStep:
     def open(self, segments: Sequence[Segment], *, tracks: bool = True) -> Iterator[DecodedClip]:
         """One result per segment, in order; without `tracks` nothing is tracked. Raises VideoError."""
         motion = self._motion if tracks else None
-        recipe = ClipRequest(self._visual_rate)
+        request = ClipRequest(self._visual_rate)
         if motion is not None:
             rate = motion.tracker.frames_per_second
-            recipe = ClipRequest(self._visual_rate, rate, motion.followed_at_opening)
-        for clip in self._opener.open(segments, recipe):
+            request = ClipRequest(self._visual_rate, rate, motion.followed_at_opening)
+        for clip in self._opener.open(segments, request):
             for step, seconds in clip.seconds.items():
                 self._clock.note(step, seconds)
             followed = clip.tracks

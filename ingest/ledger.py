@@ -102,7 +102,7 @@ class ProducerLedger:
         level: bool = True,
         chosen: Collection[str] = (),
     ) -> SendingPlan:
-        """What to send on a topic; it is recorded as begun before anything is sent.
+        """Plan what to send on a topic, and record it as begun.
 
         again: also unchanged videos that were sent before. cut: `cut_of` of the settings; videos that
         were sent with another cut are sent again from the start, as a new version. known: the state of
@@ -134,7 +134,7 @@ class ProducerLedger:
         name = f"{socket.gethostname()[:64]}/{uuid.uuid4().hex[:12]}"
         try:
             with self.database.change() as execute:
-                # Before producers reconciled there was one word for both.
+                # Earlier releases had one state for `sent` and `searchable`.
                 execute("UPDATE sent SET state = 'sent' WHERE state = 'done'")
                 execute("INSERT OR IGNORE INTO origin VALUES (1, ?)", name)
             ((origin,),) = self.database.query("SELECT name FROM origin")

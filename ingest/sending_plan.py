@@ -1,4 +1,4 @@
-"""What to send: decided per video, from what was sent before and what the catalogue has."""
+"""Plans what to send, per video, from what was sent before and what the catalogue has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORTH_A_RETRY = frozenset({"timeout", "decoder_crashed", "fetch"})
 
 
 class SentVideo(NamedTuple):
-    """What the ledger says of a video."""
+    """The entry of a video in the ledger."""
 
     fingerprint: str
     version: int

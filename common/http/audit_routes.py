@@ -21,7 +21,7 @@ class AuditItem(BaseModel):
     id: int
     at: str
     key_id: str | None
-    action: str = Field(description="Such as `videos.delete`.")
+    action: str = Field(description="For example `videos.delete`.")
     route: str
     object: str = Field(description="Id of what was changed.")
     status: int

@@ -53,7 +53,7 @@ class QuotaMeter:
             raise self._refusal("video_seconds")
 
     def receive(self, receive: Receive) -> Receive:
-        """The same `receive`; a body of unknown length is counted while it arrives."""
+        """Wrap `receive`, so that a body of unknown length is counted while it arrives."""
 
         async def counted() -> Message:
             message = await receive()

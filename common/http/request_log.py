@@ -119,7 +119,7 @@ def _span(scope: Scope, request_id: str) -> Span:
 
 
 def _describe(span: Span, scope: Scope, status: int) -> None:
-    """What is known of a request only at its end. Its path is not told: it may contain an id."""
+    """Complete the span of a request, without its path, which may contain an id."""
     route = route_of(scope)
     span.rename(f"{scope['method']} {route}")
     span.note({"http.route": route, "http.response.status_code": status})

@@ -20,7 +20,7 @@ from common.messaging.transport import ReceivedMessage
 from common.settings import KafkaSettings
 
 _FETCH_WAIT_MS = 200
-# Most bytes that are fetched and not polled yet, per broker.
+# Maximum bytes per broker that are fetched but not polled yet.
 _FETCH_BYTES = 16 << 20
 _CLOSE_SECONDS = 5.0
 # Kafka's number for a time stamp set by the broker.

@@ -45,7 +45,7 @@ def _query_to(query: QueryEmbedding) -> Fields:
         **_said_to(query),
         "vectors": bytes_of(query.vectors),
         "informative": np.packbits(query.informative).tobytes(),
-        # Left out where nothing is damaged: such a query is written as it always was.
+        # Omitted if nothing is damaged, so such a query keeps its bytes.
         **({"damaged": query.damaged} if query.damaged else {}),
     }
 

@@ -28,8 +28,11 @@ def publish_traced(publisher: Publisher, topic: str, event: Event, parent: Span)
 
 @contextmanager
 def spans_of(stage: str, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The same messages; what comes of each is a child of its span. All spans last as long as the block,
-    and an error fails them. Steps of the block belong to the span of the first message."""
+    """Start a span per message. Yields the messages, whose results become children of these spans.
+
+    All spans last as long as the block, and an error fails them. Steps of the block belong to the span of
+    the first message.
+    """
     if not is_tracing():
         yield items
         return

@@ -54,7 +54,7 @@ def _no_result(data: memoryview) -> None:
 
 
 NO_RESULT: Codec[None] = Codec(_no_buffers, _no_result, 0)
-"""Of a child whose work has no result."""
+"""The codec of a child whose work has no result."""
 
 
 def pack(header: Mapping[str, Any], *arrays: Array | Buffer) -> list[Buffer]:

@@ -1,4 +1,4 @@
-"""How much time and memory a child process may take, and waiting for it no longer than that."""
+"""Limits on the time and memory of a child process, and waits that obey them."""
 
 from __future__ import annotations
 

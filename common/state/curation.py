@@ -1,6 +1,6 @@
-"""What people have set about videos and banks: policies, actions, negative banks, and what is disabled.
+"""Settings of videos and banks by people: policies, actions, negative banks, disabled videos and banks.
 
-What is disabled is kept, but no search and no match finds it.
+Disabled videos are kept, but no search and no match finds them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MAX_BANKS_SET = 1_000
 
 @dataclass(frozen=True, slots=True)
 class BankSetting:
-    """What is set about a bank. policy: thresholds by name, only those that are set. negative: its videos
-    are known not to be worth a match. share: the fraction of queries on which it acts. actions: rules as
-    JSON values, the first of which that fits decides. updated_at: milliseconds since 1970."""
+    """The settings of a bank. policy: thresholds by name, only those that are set. negative: its videos
+    must not cause matches. share: the fraction of queries on which it acts. actions: rules as JSON
+    values; the first one that fits decides. updated_at: milliseconds since 1970."""
 
     title: str
     description: str
@@ -43,7 +43,7 @@ class BankSetting:
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """All of it at one moment. disabled: video ids. banks: by name."""
+    """All settings at one moment. disabled: video ids. banks: by name."""
 
     disabled: frozenset[str] = frozenset()
     banks: Mapping[str, BankSetting] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Curation:
 
     @property
     def negative_banks(self) -> frozenset[str]:
-        """The names of the banks whose videos are not worth a match."""
+        """The names of the banks whose videos must not cause matches."""
         return frozenset(name for name, bank in self.banks.items() if bank.negative)
 
 
@@ -63,7 +63,7 @@ NOTHING = Curation()
 
 
 class CurationStore(Store):
-    """What people have set, in a state database. All methods but `current` raise StateError."""
+    """The settings in a state database. All methods but `current` raise StateError."""
 
     def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
         super().__init__(database, clock)

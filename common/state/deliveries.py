@@ -147,7 +147,7 @@ class DeliveryStore(Store):
         return not last
 
     def give_back(self, attempt: Attempt) -> None:
-        """It was not tried to the end, because the service stops; it is due at once."""
+        """Make an attempt due again at once, because the service stopped before its end."""
         self._set(attempt, {"attempts": attempt.number - 1, "next_at": self._now()})
 
     def pause_seconds(self, attempts: int) -> float:

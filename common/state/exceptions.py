@@ -19,10 +19,10 @@ from common.state.tables import EXCEPTIONS, MATCHES
 from common.state.text import dump, load, plain, text_hash
 from common.state.video_names import query_of_video
 
-# Of all references, and ranges of one of them.
+# Maximum number of exceptions, and of ranges of one reference.
 MAX_EXCEPTIONS, MAX_RANGES = 100_000, 200
 _STEP = 500
-# Ids of changed matches in an answer.
+# Maximum number of ids of changed matches in an answer.
 _MAX_TOLD = 100
 
 

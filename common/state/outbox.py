@@ -17,7 +17,7 @@ from common.state.text import dump
 
 EVENT_TYPES = ("match.found", "verdict.given", "job.finished", "video.indexed", "video.deleted")
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
-# Undelivered events of one webhook. What exceeds it becomes a dead letter at once.
+# Maximum number of undelivered events of one webhook. Further ones become dead letters at once.
 MAX_PENDING = 10_000
 _FULL = f"{MAX_PENDING} events of this webhook were undelivered; redeliver it when there are fewer"
 _ID_BYTES = 16

@@ -35,8 +35,8 @@ def videos_named(value: Any) -> frozenset[str]:
 
 
 def without_video(value: Any, video_id: str) -> Any:
-    """The same JSON without the items of matches with a video; a single item becomes null. A range that
-    refers to it stays, without its name."""
+    """A JSON value without the items of matches with a video; a single item becomes null. A range that
+    refers to the video stays, without its name."""
     if isinstance(value, list):
         return [without_video(one, video_id) for one in value if not _is_item_of(one, video_id)]
     if not isinstance(value, dict):

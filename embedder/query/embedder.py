@@ -112,7 +112,7 @@ class QueryEmbedder:
 
     @property
     def model_id(self) -> str:
-        """Of the vectors it makes."""
+        """The model of the vectors."""
         return self._stage.model_id
 
     @property
@@ -205,8 +205,8 @@ class QueryEmbedder:
     def _through_views(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
     ) -> list[ViewFeatures]:
-        """One segment's chosen frames through each view, described together, or a few views at a time
-        where pictures are large or many."""
+        """Embed one segment's chosen frames through each view: together, or a few views at a time if
+        there are many large pictures."""
         features: list[ViewFeatures] = []
         waiting: list[tuple[str, SampledFrames]] = []
         for name in names:

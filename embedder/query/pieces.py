@@ -24,7 +24,7 @@ class Piece:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Length of the piece."""
         return self.end_seconds - self.start_seconds
 
 

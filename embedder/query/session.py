@@ -66,8 +66,8 @@ class QuerySession(Closeable):
         return cls(embedder, name, video, ahead)
 
     def seen_by(self, embedder: QueryEmbedder) -> QuerySession:
-        """The same decoded query for another embedder. It is valid until this session is closed, and is
-        not closed itself."""
+        """A session of another embedder for the same decoded query. It ends with this one, and need not
+        be closed."""
         same_tracks = embedder.tracker == self._embedder.tracker
         ahead = FirstPassAhead(embedder, self._actions if same_tracks else None)
         return QuerySession(embedder, self.name, self._video, ahead)
@@ -79,12 +79,12 @@ class QuerySession(Closeable):
 
     @property
     def duration_seconds(self) -> float:
-        """Of the video."""
+        """Length of the video."""
         return self._video.duration_seconds
 
     @property
     def size_bytes(self) -> int:
-        """Of its clips on disk."""
+        """Bytes of its clips on disk."""
         return self._video.segments.size_bytes
 
     def pieces(

@@ -54,7 +54,7 @@ def _bars(grey: UInt8Array, axis: int) -> tuple[int, int]:
 
 
 def _runs(border: BoolArray) -> tuple[int, int]:
-    """How many lines before and after are border; none when hardly a picture would be left."""
+    """Numbers of border lines before and after; both 0 if hardly a picture would be left."""
     longest = int(len(border) * _MAX_SIDE)
     before, after = _leading(border[:longest]), _leading(border[::-1][:longest])
     return (0, 0) if before + after >= _MAX_AXIS * len(border) else (before, after)

@@ -91,7 +91,7 @@ def pull_model(
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """A commit, and what the hub says of each of its files: sha256 or git's name of it, or nothing."""
+    """A commit, and the checksum of each of its files: SHA-256, git's checksum, or nothing."""
 
     commit: str
     files: Mapping[str, str]
@@ -111,7 +111,7 @@ def _check(folder: Path, files: Mapping[str, str], model: HubModel) -> None:
 
 
 def _published(reference: str, model: HubModel, endpoint: str, revision: str | None) -> _Published:
-    """What the hub has of a model; also tells whether the hub can be reached at all."""
+    """The hub's files of a model. Also finds out whether the hub can be reached."""
     address = f"{endpoint}/api/models/{reference}" + (f"/revision/{revision}" if revision else "")
     answer: dict[str, Any] = {}
 

@@ -60,7 +60,7 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
     async def add_exception(
         request: Request,
         dry_run: Annotated[
-            bool, Query(description="Store nothing; only tell what would change.")
+            bool, Query(description="Store nothing; only show what would change.")
         ] = False,
     ) -> Response:
         """Add an exception for a pair or a range. New answers obey it, and stored matches are decided

@@ -90,7 +90,8 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
             float | None, Query(ge=0, le=1, description="Matched share of the query.")
         ] = None,
         since: Annotated[
-            str | None, Query(description="Found again or first since this time, ISO 8601.")
+            str | None,
+            Query(description="Only matches found since this time, also again, ISO 8601."),
         ] = None,
         query_fingerprint: Annotated[str | None, Query(description="Only this query.")] = None,
         video_id: Annotated[

@@ -64,7 +64,7 @@ class TorchScriptNetwork:
 
     @property
     def batch_pictures(self) -> int:
-        """How many pictures at once."""
+        """Pictures per batch."""
         return self._device.batch_size
 
     def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:

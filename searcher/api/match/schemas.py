@@ -65,7 +65,9 @@ class MatchTransform(Schema):
     reference_region: list[float] | None = Field(
         None, description="The part of the reference's picture that is shown."
     )
-    stretch: float | None = Field(None, description="How many times wider, against the height.")
+    stretch: float | None = Field(
+        None, description="How many times wider the picture became, compared with its height."
+    )
     inverted: bool | None = Field(None, description="The colours are negative.")
     grey: bool | None = Field(None, description="The reference has colours, the query has none.")
     confidence: float | None = Field(

@@ -67,7 +67,7 @@ class UploadedFields(BaseModel):
         None,
         min_length=1,
         max_length=1000,
-        description="Of an upload: its id (default: made of the bank and the content, so the same file "
+        description="Of an upload: its id (default: made from the bank and the content, so the same file "
         "is the same video).",
     )
     bank: str = Field(
