@@ -160,6 +160,21 @@ class Metrics:
         "Queries matched, by decision (copy, review, no_match) and bank of the best match.",
         ("bank", "decision"),
     )
+    second_opinions_total: Counter = _counter(
+        "Queries without a copy about which the second opinion was asked, by outcome: copy or review (it "
+        "alone led to this decision), unchanged, or not_indexed (it does not have the video yet).",
+        ("outcome",),
+    )
+    second_opinion_duration_seconds: Histogram = _histogram(
+        "Time of one second opinion, by query: sent (a file or an address, which is embedded again) or "
+        "indexed (a video of the catalogue).",
+        _REQUEST_BUCKETS,
+        ("query",),
+    )
+    second_opinion_missing_videos: Gauge = _gauge(
+        "Searchable videos that the second index of `serve` does not have, by state: waiting or failed.",
+        ("state",),
+    )
     judged_matches: Gauge = _gauge(
         "Stored matches by their latest verdict (right, wrong, unsure) and bank; the precision is "
         "right / (right + wrong).",

@@ -21,9 +21,16 @@ PROJECT = "storyhash-prove"
 _TIMEOUT_SECONDS = 1800.0
 
 
-def override(services: Mapping[str, Mapping[str, Any]], without: Sequence[str]) -> str:
+# Of a health check on a slow machine. Those of the files are for one with cores to spare.
+_SLOW = "{start_period: 1800s, timeout: 60s, retries: 30}"
+
+
+def override(
+    services: Mapping[str, Mapping[str, Any]], without: Sequence[str], *, slow: bool = False
+) -> str:
     """A Compose file that publishes every port of `services` on a free port of this machine, and gives
-    services in `without` a profile that is never chosen. Raises UsageError for an unknown service."""
+    services in `without` a profile that is never chosen. slow: health checks get more time. Raises
+    UsageError for an unknown service."""
     unknown = set(without) - set(services)
     if unknown:
         raise UsageError(
@@ -33,6 +40,8 @@ def override(services: Mapping[str, Mapping[str, Any]], without: Sequence[str]) 
     for name, service in services.items():
         ports = [f'"127.0.0.1::{port.rsplit(":")[-1]}"' for port in service.get("ports", ())]
         added = [f"    ports: !override [{', '.join(ports)}]"] if ports else []
+        if slow and not service.get("healthcheck", {}).get("disable"):
+            added.append(f"    healthcheck: {_SLOW}")
         if name in without:
             added.append("    profiles: [left-out]")
         if added:
@@ -44,13 +53,21 @@ class Stack:
     """The services of one Compose file. `down` deletes containers, and with `volumes` all data."""
 
     def __init__(
-        self, file: Path, folder: Path, videos: Path, without: Sequence[str], more: Sequence[Path]
+        self,
+        file: Path,
+        folder: Path,
+        videos: Path,
+        without: Sequence[str],
+        more: Sequence[Path],
+        *,
+        slow: bool = False,
     ) -> None:
         """folder: for a file of this class. videos: mounted as `VIDEOS`. more: Compose files that are
-        added. Raises UsageError for an unknown service in `without`."""
+        added. slow: health checks get more time. Raises UsageError for an unknown service in
+        `without`."""
         services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
         ours = folder / "override.yaml"
-        ours.write_text(override(services, without), encoding="utf-8")
+        ours.write_text(override(services, without, slow=slow), encoding="utf-8")
         files = [word for one in (file, ours, *more) for word in ("--file", str(one))]
         self._command = ["docker", "compose", "--project-name", PROJECT, *files]
         self.qdrant_key = secrets.token_hex(16)
@@ -60,6 +77,10 @@ class Stack:
             "GRAFANA_PASSWORD": secrets.token_hex(16),
             "VIDEOS": str(videos),
         }
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable of `.env` from now on."""
+        self._environment[name] = value
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`docker compose ARGUMENTS` to its end. Raises DependencyError without docker or in time-out."""

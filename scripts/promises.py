@@ -8,9 +8,12 @@ from tests.support.services import wait_until
 
 
 class Proof:
-    """Promises, printed as they are checked."""
+    """Promises, printed as they are checked. kept: how many were."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 300.0) -> None:
+        """seconds: how long `comes` waits."""
+        self._seconds = seconds
+        self.kept = 0
         self.broken: list[str] = []
 
     def check(self, promise: str, kept: bool, seen: object = "") -> None:
@@ -19,12 +22,15 @@ class Proof:
             f"{'kept' if kept else 'BROKEN':8}{promise}{f': {seen}' if seen != '' else ''}",
             flush=True,
         )
-        if not kept:
+        if kept:
+            self.kept += 1
+        else:
             self.broken.append(promise)
 
-    def comes(self, promise: str, true: Callable[[], bool], seconds: float = 300.0) -> None:
+    def comes(self, promise: str, true: Callable[[], bool]) -> None:
         """Check that something becomes true."""
         try:
-            self.check(promise, True, f"after {wait_until(true, promise, seconds):.1f} s")
+            seconds = wait_until(true, promise, self._seconds)
+            self.check(promise, True, f"after {seconds:.1f} s")
         except TimeoutError as error:
             self.check(promise, False, error)

@@ -36,6 +36,14 @@ def observe_decision(metrics: Metrics, answer: Mapping[str, Any], probability: f
     metrics.decisions_total.labels(metrics.bank_labels.of(bank), decision).inc()
 
 
+def begin_second_opinions(metrics: Metrics) -> None:
+    """Begin the counters of second opinions at 0; only where there is a second index."""
+    for outcome in ("copy", "review", "unchanged", "not_indexed"):
+        metrics.second_opinions_total.labels(outcome)
+    for query in ("sent", "indexed"):
+        metrics.second_opinion_duration_seconds.labels(query)
+
+
 def observe_feedback(metrics: Metrics, banks: Iterable[BankFeedback]) -> None:
     """Tell how many matches of each bank people judged right, wrong or unsure. Banks beyond the limit on
     labels are counted together."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from scripts.dashboards.board import API, Board, Panel, Query, Row
-from scripts.dashboards.promql import increase, metric, rate, ratio, total
+from scripts.dashboards.board import API, SERVE, Board, Panel, Query, Row
+from scripts.dashboards.promql import increase, metric, quantile, rate, ratio, total
 
 _NO_VERDICT = "it has a value only after the first verdict"
+_NO_SECOND = "there is a second opinion only for a data folder with two profiles"
 
 BOARD = Board(
     "storyhash-detection",
@@ -116,6 +117,52 @@ BOARD = Board(
                     API,
                     width=12,
                     most=1,
+                ),
+            ),
+        ),
+        Row(
+            "Second opinion",
+            (
+                Panel(
+                    "Second opinions per second, by outcome",
+                    "Copy, review: it alone led to this decision. Not indexed: it lacks the video.",
+                    "ops",
+                    rate("second_opinions_total", by="outcome"),
+                    API,
+                    may_be_empty=_NO_SECOND,
+                    width=12,
+                ),
+                Panel(
+                    "Copies that the second opinion alone found",
+                    "As a share of all queries that are copies, in the last hour.",
+                    "percentunit",
+                    ratio(
+                        rate("second_opinions_total", 'outcome="copy"', by="job", window="1h"),
+                        rate("decisions_total", 'decision="copy"', by="job", window="1h"),
+                    ),
+                    API,
+                    most=1,
+                    may_be_empty=_NO_SECOND,
+                    width=12,
+                ),
+                Panel(
+                    "Time of a second opinion",
+                    "Of 95 in 100. Sent: embedded again. Indexed: a video of the catalogue.",
+                    "s",
+                    quantile(0.95, "second_opinion_duration_seconds", by="query"),
+                    API,
+                    may_be_empty=_NO_SECOND,
+                    width=12,
+                ),
+                Panel(
+                    "Videos that the second index lacks",
+                    "Waiting ones are being indexed. Failed ones are tried again at the next start.",
+                    "short",
+                    total("second_opinion_missing_videos", by="job,state"),
+                    (SERVE,),
+                    may_be_empty=_NO_SECOND,
+                    alert="StoryHashSecondOpinionBehind",
+                    width=12,
                 ),
             ),
         ),

@@ -96,7 +96,7 @@ class MatchQueries:
                 )
                 return self._compared(uri_of, video.uri, None, cancellation, matcher, report)
 
-            report = report_of_video(video, of_video, answering, rules)
+            report = report_of_video(video, of_video, answering, rules, self._metrics)
         else:
             source = task.path or task.uri or ""
             if task.path is not None:
@@ -128,7 +128,7 @@ class MatchQueries:
                 if on_piece is not None:
                     take_pass = _reported(take_pass, on_piece)
                 report = of_query(answering.matcher, take_pass)
-                report = with_second(report, ask_about_query, answering, rules)
+                report = with_second(report, ask_about_query, answering, rules, self._metrics)
         if self._reviews is None:
             answer = report_to_json(report, uri_of)
         else:

@@ -48,7 +48,7 @@ def match_new_video(
         pictures = transforms.of_uri(video.uri)
         return transforms.add_to(report, pictures, index.videos.uri_of, matcher.policies)
 
-    report = report_of_video(video, of_video, answering, rules)
+    report = report_of_video(video, of_video, answering, rules, metrics)
     answer = reviews.finish(report, QueryIdentity.of_video(video), answering, rules)
     observe_decision(metrics, answer, report.probability)
     return answer

@@ -15,49 +15,16 @@ from typing import Any
 import numpy as np
 
 from common.settings import Settings
-from common.types import FRAME_CODE_SIZE, GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, SegmentRef
+from common.types import VECTOR_DIMENSION
 from searcher.backup.create import Source, create_backup
 from searcher.backup.manifest import damage, read_manifest
 from searcher.backup.restore import restore_backup
-from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
-from searcher.storage.data_dir import FolderManifest
-from searcher.storage.video import Video
+from tests.benchmarks.made_catalogue import MANIFEST, PER_VIDEO, fill
 from tests.benchmarks.report import options, publish
 from tests.support.background import Background
-from tests.support.embeddings import MODEL_ID
 
 _SEGMENTS = 100_000
-_PER_VIDEO, _VIDEOS_AT_ONCE, _FRAME_CODES = 20, 50, 8
-_MANIFEST = FolderManifest("bench", MODEL_ID)
-
-
-def _video(rng: np.random.Generator, number: int) -> CompleteVideo:
-    name = f"video-{number:06d}"
-    vectors = rng.normal(size=(_PER_VIDEO, VECTOR_DIMENSION)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    graph = np.zeros(GRAPH_DIMENSION, dtype=np.float32)
-    codes = rng.integers(-127, 127, (_PER_VIDEO, _FRAME_CODES, FRAME_CODE_SIZE), dtype=np.int8)
-    embeddings = [
-        Embedding(
-            ref=SegmentRef(name, 4.0 * at, 4.0 * at + 4.0, 1, "default"),
-            vector=vectors[at],
-            graph=graph,
-            informative=True,
-            model_id=MODEL_ID,
-            frames=codes[at],
-        )
-        for at in range(_PER_VIDEO)
-    ]
-    return CompleteVideo(Video(name, f"/{name}", version=1, duration_seconds=80.0), embeddings)
-
-
-def _fill(index: LocalIndex, segments: int) -> None:
-    rng = np.random.default_rng(7)
-    videos = segments // _PER_VIDEO
-    for start in range(0, videos, _VIDEOS_AT_ONCE):
-        here = range(start, min(videos, start + _VIDEOS_AT_ONCE))
-        index.apply(Change(whole=[_video(rng, number) for number in here]))
 
 
 class _Searching(Background):
@@ -84,8 +51,8 @@ def measured(folder: Path, segments: int) -> dict[str, Any]:
     def timed(name: str, began: float) -> None:
         times[name] = round(time.monotonic() - began, 2)
 
-    with LocalIndex.open_writer(folder / "data", _MANIFEST, settings) as index:
-        _fill(index, segments)
+    with LocalIndex.open_writer(folder / "data", MANIFEST, settings) as index:
+        fill(index, segments)
         source = Source(index, folder / "data", "", state_is_elsewhere=False)
         with _Searching(index) as searching:
             began = time.monotonic()
@@ -103,7 +70,7 @@ def measured(folder: Path, segments: int) -> dict[str, Any]:
     restore_backup(made, restored)
     timed("restore", began)
     began = time.monotonic()
-    with LocalIndex.open_writer(folder / "restored", _MANIFEST, restored) as index:
+    with LocalIndex.open_writer(folder / "restored", MANIFEST, restored) as index:
         timed("open", began)
         if index.stats.live != segments:
             raise RuntimeError(f"expected {segments} segments, got {index.stats.live}")
@@ -128,7 +95,7 @@ def main() -> None:
     asked = parser.parse_args()
     segments = asked.segments or (_SEGMENTS // 10 if asked.quick else _SEGMENTS)
     with tempfile.TemporaryDirectory(prefix="storyhash-bench-backup-") as folder:
-        publish("backup", measured(Path(folder), segments - segments % _PER_VIDEO), asked.json)
+        publish("backup", measured(Path(folder), segments - segments % PER_VIDEO), asked.json)
 
 
 if __name__ == "__main__":

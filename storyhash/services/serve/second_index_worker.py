@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from common.metrics import Metrics
 from searcher.index_transaction import Change
 from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_pipeline import Indexer
@@ -25,11 +26,15 @@ class SecondIndexWorker(Background):
     """Follows the changes of the first index. After an error, such as a full disk, it starts again after
     a pause; meanwhile the condition `thread second-opinion` says why."""
 
-    def __init__(self, first: VideoIndex, second: VideoIndex, indexer: Indexer) -> None:
-        """indexer: of the second index."""
+    def __init__(
+        self, first: VideoIndex, second: VideoIndex, indexer: Indexer, metrics: Metrics
+    ) -> None:
+        """indexer: of the second index. metrics: of the service."""
         super().__init__("second-opinion", _log, restarts=True)
         self._first, self._second = first, second
         self._indexer = indexer
+        missing = metrics.second_opinion_missing_videos
+        self._waiting, self._failed = missing.labels("waiting"), missing.labels("failed")
         # The sequence number of the first catalogue with which the second one is in step.
         self._level = -1
 
@@ -45,6 +50,7 @@ class SecondIndexWorker(Background):
                 )
                 bring_in_step(plan, self._second)
                 spent = time.monotonic() - started
+                self._failed.set(len(plan.refused))
                 self._index(plan.work)
                 self._level = sequence
             self._stopping.wait(max(_PAUSE_SECONDS, _PAUSE_FACTOR * spent))
@@ -56,16 +62,21 @@ class SecondIndexWorker(Background):
                 self._second.apply(Change(deleted=[(video_id, 0)]))
 
     def _index(self, work: Sequence[WorkItem]) -> None:
+        self._waiting.set(len(work))
         if not work:
             return
         _log.info("second opinion: %d videos to index", len(work))
         # Most new videos come from `SecondWriter` instead, a moment after the first index has them.
         wanted = partial(is_wanted, first=self._first.videos, second=self._second.videos)
         self._indexer.run(filter(wanted, work), self._tell, wanted=wanted, stopping=self._stopping)
+        # Those that `SecondWriter` added meanwhile were not told.
+        self._waiting.set(0)
 
     def _tell(self, outcome: VideoOutcome) -> None:
         name, error = outcome.item.entry.video_id, outcome.error
+        self._waiting.dec()
         if error is not None:
+            self._failed.inc()
             _log.warning("second opinion: %r: not indexed: %s", name, error)
         elif not outcome.dropped:
             _log.info("second opinion: %r: indexed", name)

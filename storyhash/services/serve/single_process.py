@@ -30,7 +30,7 @@ from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import end_interrupted
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
-from searcher.metrics import watch_pending, watch_vectors
+from searcher.metrics import begin_second_opinions, watch_pending, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.storage.disk_reserve import DiskReserve
@@ -144,7 +144,9 @@ def run_serve(
             workers.append(JobWorker(jobs, JobRunner(jobs, match_queries, catalogue.current)))
             workers.append(CurationReader(lambda: access.state, metrics))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
-            follower = None if second is None else _second_worker(services.index, second)
+            if second_index is not None:
+                begin_second_opinions(metrics)
+            follower = None if second is None else _second_worker(services.index, second, metrics)
             if follower is not None:
                 workers.append(follower)
             queries = LocalQueries(
@@ -270,11 +272,11 @@ def _second_index(
     return second_over(first, second.index, second.stage.visual.name, settings.matching)
 
 
-def _second_worker(first: VideoIndex, second: IndexServices) -> SecondIndexWorker:
-    # The service's metrics are of the first index: a video that is indexed twice is one video.
-    metrics = Metrics.create("serve")
-    indexer = Indexer(second.index, second.stage, second.pool, metrics, second.in_hand)
-    return SecondIndexWorker(first, second.index, indexer)
+def _second_worker(first: VideoIndex, second: IndexServices, metrics: Metrics) -> SecondIndexWorker:
+    # The service counts what its first index does: a video that is indexed twice is one video.
+    own = Metrics.create("serve")
+    indexer = Indexer(second.index, second.stage, second.pool, own, second.in_hand)
+    return SecondIndexWorker(first, second.index, indexer, metrics)
 
 
 def _log_notices(services: IndexServices) -> None:

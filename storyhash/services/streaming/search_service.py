@@ -24,7 +24,7 @@ from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
-from searcher.metrics import watch_staged, watch_vectors
+from searcher.metrics import begin_second_opinions, watch_staged, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.second_folder import second_folder
@@ -83,6 +83,8 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         second=opinion.generation if opinion.enabled else None,
         check=check,
     )
+    if catalogue.second() is not None:
+        begin_second_opinions(metrics)
     access = new_access(settings.http)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
     in_hand = WorkInProgress.open(settings.data_dir, "match")

@@ -25,6 +25,7 @@ from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.matching.scoring.policy import Policies, default_policy
+from searcher.metrics import begin_second_opinions
 from searcher.review.reviews import Reviews
 from storyhash.second_index import covered_by
 from storyhash.services.background import end_all
@@ -82,14 +83,15 @@ def announce(
     reviews: Reviews | None = None,
     second: SecondIndex | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    metrics: Metrics | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The report told of each video, once none is left to be told of."""
     if reviews is None:
         with opened_reviews() as reviews:
-            return announce(index, transport, in_hand, reviews, second, meanwhile)
+            return announce(index, transport, in_hand, reviews, second, meanwhile, metrics)
     answering = ServingIndex("", index, matcher_of(index), second)
     catalogue = SimpleNamespace(answering=lambda: answering)
-    metrics = Metrics.create("search")
+    metrics = metrics or Metrics.create("search")
     announcer = MatchPublisher(catalogue, transport, TOPIC, metrics, reviews, in_hand)  # type: ignore[arg-type]
     announcer.start()
     try:
@@ -134,6 +136,33 @@ def test_a_second_opinion_that_does_not_get_a_new_video_is_not_waited_for_long(
     monkeypatch.setattr(match_publisher, "_SECOND_SECONDS", 0.0)
     told = announce(index, MemoryTransport(), second=second)
     assert told["c"]["decision"] == "no_match"
+
+
+@pytest.mark.parametrize(("is_there", "outcome"), [(True, "copy"), (False, "not_indexed")])
+def test_what_the_second_opinion_did_is_counted(
+    index: LocalIndex,
+    second: SecondIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_there: bool,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(match_publisher, "_SECOND_SECONDS", 0.0)
+    metrics = Metrics.create("search")
+    begin_second_opinions(metrics)
+    if is_there:
+        add_c(second)
+    announce(index, MemoryTransport(), second=second, metrics=metrics)
+    value = metrics.registry.get_sample_value
+    outcomes = {
+        name: value("storyhash_second_opinions_total", {"outcome": name})
+        for name in ("copy", "review", "unchanged", "not_indexed")
+    }
+    # Of `a` and `b` a copy was found without it.
+    assert outcomes == dict.fromkeys(outcomes, 0) | {outcome: 1}
+    count = "storyhash_second_opinion_duration_seconds_count"
+    assert value(count, {"query": "indexed"}) == is_there
+    assert value(count, {"query": "sent"}) == 0
 
 
 def test_the_matches_of_new_videos_are_stored(index: LocalIndex) -> None:
