@@ -120,8 +120,8 @@ def main() -> None:
     segments -= segments % (2 * PER_VIDEO)
     figures: dict[str, object] = {"segments": [segments, 2 * segments]}
     for name, second in (("one profile", False), ("with a second opinion", True)):
-        sizes = [_sizes(count, second=second) for count in (segments, 2 * segments)]
-        figures[name] = per_segment(*sizes, segments)
+        small, large = (_sizes(count, second=second) for count in (segments, 2 * segments))
+        figures[name] = per_segment(small, large, segments)
     publish("sizes", figures, asked.json)
 
 
