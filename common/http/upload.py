@@ -28,6 +28,8 @@ from common.uris import is_remote, public_uri
 
 Result = TypeVar("Result")
 _MAX_JSON_BYTES = 1 << 16
+# Characters of a display name that are kept: it is stored with each match.
+MAX_NAME = 1000
 # Content types of a raw upload. curl sends _CURL_TYPE by default, whatever the body is.
 _RAW_TYPES = frozenset(
     {"", "application/octet-stream", "application/mp4", "application/mxf", "application/ogg"}
@@ -83,14 +85,15 @@ class UploadStore:
         """Read the body of a request. An uploaded file exists until the `with` block ends.
 
         The body is the raw file, a form with the file in the field `file`, or a JSON object with exactly
-        one of the fields in `allowed`. The query parameter `name` is the display name of the video.
+        one of the fields in `allowed`. The query parameter `name` is the display name of the video, of
+        which MAX_NAME characters are kept.
 
         Raises ApiError for more than `max_upload_bytes` (413), a body that arrives too slowly (408),
         another content type (415) or too many uploads at once (503), UsageError for any other body,
         StorageError.
         """
         kind = content_type(request)
-        name = request.query_params.get("name", "")
+        name = request.query_params.get("name", "")[:MAX_NAME]
         if kind == JSON_TYPE:
             fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
             yield MatchRequest(None, name or public_uri(next(iter(fields.values()))), fields)
@@ -110,7 +113,7 @@ class UploadStore:
                 raise UsageError(
                     f"no video in the request: send the file as its body, or JSON {names}"
                 )
-            yield MatchRequest(path, name or given or "upload", {}, sink.sha256)
+            yield MatchRequest(path, name or given[:MAX_NAME] or "upload", {}, sink.sha256)
         except StoryHashError as error:
             if path is not None:
                 # The temporary path means nothing to the sender.

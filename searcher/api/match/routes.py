@@ -17,7 +17,7 @@ from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
 from common.http.server import NOTICES_HEADER
-from common.http.upload import BODIES, UploadStore
+from common.http.upload import BODIES, MAX_NAME, UploadStore
 from common.metrics import Metrics
 from common.state.roles import Role
 from searcher.api.banks import BANK, banks_of, check_banks
@@ -32,7 +32,11 @@ ALLOWED = frozenset({"uri", "video_id"})
 
 MATCH_DOCUMENTED: dict[str, Any] = {
     "parameters": [
-        parameter("name", {"type": "string"}, "Name of the video in the response."),
+        parameter(
+            "name",
+            {"type": "string"},
+            f"Name of the video in the response; at most {MAX_NAME} characters are kept.",
+        ),
         BANK,
         parameter(
             "thorough",

@@ -118,6 +118,13 @@ def test_a_filename_is_a_name_and_never_a_path(client: Client) -> None:
     assert answer.json()["body"] == "video"
 
 
+def test_a_long_name_is_cut_because_each_match_keeps_it(client: Client) -> None:
+    long, kept = "é" * 1001, "é" * 1000
+    raw = client.post(f"/asked?name={long}", content=b"video")
+    in_form = client.post("/asked", files={"file": (long, b"video")})
+    assert [one.json()["name"] for one in (raw, in_form)] == [kept, kept]
+
+
 def test_a_form_without_a_filename_is_called_upload(client: Client) -> None:
     answer = client.post("/asked", content=form(part("file", b"video")), headers=[MULTIPART])
     assert (answer.json()["name"], answer.json()["body"]) == ("upload", "video")
