@@ -135,6 +135,7 @@ export class Players {
     if (this.loop && (this.seconds < start || this.seconds >= end - 0.05)) this.seek(start);
     if (!this.loop && this.seconds >= this.querySeconds - 0.05) this.seek(0);
     this.playing = true;
+    this.ticked = performance.now();
     this.#setSpeed();
     if (this.query.readyState > 0) this.query.play().catch(() => this.pause());
     if (this.ref.readyState > 0 && !this.reversed) this.ref.play().catch(() => this.pause());
@@ -163,22 +164,26 @@ export class Players {
   }
 
   #tick() {
-    if (!this.playing || !this.query.isConnected) {
+    const main = this.#main;
+    if (!this.playing || !main.isConnected) {
       this.pause();
       return;
     }
-    const main = this.#main;
-    this.seconds = main === this.query
-      ? main.currentTime
-      : this.match.query_start_seconds + (main.currentTime - this.match.ref_start_seconds) / this.#slope();
+    const before = this.ticked;
+    this.ticked = performance.now();
+    // No player runs backwards: alone, the reference is set to one moment after the other.
+    const alone = main === this.ref && this.reversed;
+    if (main === this.query) this.seconds = main.currentTime;
+    else if (alone) this.seconds += ((this.ticked - before) / 1000) * (this.half ? 0.5 : 1);
+    else this.seconds = this.match.query_start_seconds + (main.currentTime - this.match.ref_start_seconds) / this.#slope();
     if (this.loop && this.seconds >= this.match.query_end_seconds) {
       this.seek(this.match.query_start_seconds);
-    } else if (main.ended || (main === this.query && this.seconds >= this.querySeconds)) {
+    } else if (main.ended || ((main === this.query || alone) && this.seconds >= this.querySeconds)) {
       this.pause();
       return;
     }
     const ref = toReference(this.match, this.seconds);
-    if (main === this.query && this.ref.readyState > 0 && !this.ref.seeking) {
+    if ((main === this.query || alone) && this.ref.readyState > 0 && !this.ref.seeking) {
       const drift = Math.abs(this.ref.currentTime - ref);
       if (drift > MOST_DRIFT_SECONDS) this.ref.currentTime = Math.max(0, ref);
     }
