@@ -24,10 +24,12 @@ const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", 
 export function caseView(query, matches, told = null) {
   const node = el("article", { class: "case" });
   const held = [];
+  const downloads = new AbortController();
   let released = false;
   const shortcuts = [];
   const release = () => {
     released = true;
+    downloads.abort();
     held.forEach((media) => media.release());
   };
   build().catch((error) => node.replaceChildren(el("p", { class: "notice bad" }, error.message)));
@@ -42,6 +44,7 @@ export function caseView(query, matches, told = null) {
     let index = 0;
     let opened = false;
     let urls = { query: null, ref: null };
+    let otherMedia = null;
     // What stands for a player whose file is gone.
     const instead = { query: null, ref: null };
 
@@ -128,16 +131,23 @@ export function caseView(query, matches, told = null) {
       if (!opened) return;
       await pairs.show(stillsOf("query", query.video_id), stillsOf("ref", refId));
       if (!other || other.empty || released) return;
-      const media = await catalogueMedia(query.nonMatch.video_id).catch(() => null);
+      // Its file is fetched once, whichever range is shown.
+      otherMedia ??= catalogueMedia(query.nonMatch.video_id, downloads.signal).then(hold, () => null);
+      const media = await otherMedia;
+      if (released) return;
       await other.show(stillsOf("query", query.video_id), media ? fileStills(media.url) : thumbnails(query.nonMatch.video_id));
-      media?.release();
+    }
+
+    function hold(media) {
+      if (released) media.release();
+      else held.push(media);
+      return media;
     }
 
     async function attach(side, id, open) {
       try {
-        const media = await open();
-        if (released) return media.release();
-        held.push(media);
+        const media = hold(await open());
+        if (released) return;
         urls = { ...urls, [side]: media.url };
         places[side].show();
         players.open(side, media.url, () => without(side, id, "this browser cannot play the file"));
@@ -193,9 +203,9 @@ export function caseView(query, matches, told = null) {
       query.file
         ? attach("query", null, async () => fileMedia(query.file))
         : query.video_id
-          ? attach("query", query.video_id, () => catalogueMedia(query.video_id))
+          ? attach("query", query.video_id, () => catalogueMedia(query.video_id, downloads.signal))
           : places.query.say(choose()),
-      attach("ref", refId, () => catalogueMedia(refId)),
+      attach("ref", refId, () => catalogueMedia(refId, downloads.signal)),
     ]);
     opened = true;
     if (!released) select(index);
