@@ -1,6 +1,9 @@
 // Calls of the HTTP API. The key, if one is needed, is asked for once and kept in sessionStorage.
 
+import { storage } from "./dom.js";
+
 const KEY = "storyhash-key";
+const kept = storage("sessionStorage");
 
 /** An error of the API: `message` is written for people, `code` for programs. */
 export class ApiError extends Error {
@@ -11,8 +14,8 @@ export class ApiError extends Error {
   }
 }
 
-export const hasKey = () => sessionStorage.getItem(KEY) !== null;
-export const forgetKey = () => sessionStorage.removeItem(KEY);
+export const hasKey = () => kept.getItem(KEY) !== null;
+export const forgetKey = () => kept.removeItem(KEY);
 
 let asking = null;
 
@@ -29,7 +32,7 @@ function askForKey(reason) {
       input.value = "";
       asking = null;
       const given = dialog.returnValue === "key" && key !== "";
-      if (given) sessionStorage.setItem(KEY, key);
+      if (given) kept.setItem(KEY, key);
       document.getElementById("key-button").hidden = !hasKey();
       dialog.returnValue = "";
       resolve(given);
@@ -41,7 +44,7 @@ function askForKey(reason) {
 }
 
 const headersOf = (headers) => {
-  const key = sessionStorage.getItem(KEY);
+  const key = kept.getItem(KEY);
   return key === null ? headers : { ...headers, Authorization: `Bearer ${key}` };
 };
 

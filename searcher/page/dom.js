@@ -26,6 +26,17 @@ export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** sessionStorage or localStorage; where the browser forbids it, nothing is kept beyond this page. */
+export function storage(name) {
+  try {
+    window[name].getItem("");
+    return window[name];
+  } catch {
+    const kept = new Map();
+    return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  }
+}
+
 /** Say something to screen readers, politely. */
 export function announce(text) {
   document.getElementById("status").textContent = text;

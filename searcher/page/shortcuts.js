@@ -1,6 +1,6 @@
 // Single keys. They can be switched off, and do nothing while text is typed or a dialog is open.
 
-import { el } from "./dom.js";
+import { el, storage } from "./dom.js";
 
 const OFF = "storyhash-no-shortcuts";
 const GLOBAL = [
@@ -14,6 +14,7 @@ const TYPED = new Set(["INPUT", "TEXTAREA", "SELECT"]);
 // Only these do their work again while they are held down.
 const REPEATED = new Set(["j", "k", ",", ".", "[", "]", "ArrowLeft", "ArrowRight"]);
 
+const kept = storage("localStorage");
 let current = () => [];
 
 /** A function that gives the shortcuts of the view that is shown: a list of `{keys, label, run}`. */
@@ -38,8 +39,8 @@ function showHelp() {
 
 export function start() {
   const on = document.getElementById("keys-on");
-  on.checked = localStorage.getItem(OFF) === null;
-  on.onchange = () => (on.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "1"));
+  on.checked = kept.getItem(OFF) === null;
+  on.onchange = () => (on.checked ? kept.removeItem(OFF) : kept.setItem(OFF, "1"));
   document.getElementById("help-button").onclick = showHelp;
   document.getElementById("help-close").onclick = () => document.getElementById("help-dialog").close();
   document.addEventListener("keydown", (event) => {
