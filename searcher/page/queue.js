@@ -117,7 +117,8 @@ export function queueView() {
         parts.push(page === 0 ? text : text.slice(text.indexOf("\n") + 1));
         path = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
       }
-      save(new Blob(parts, { type: "text/csv" }), "matches.csv");
+      // Spreadsheets take a file without this mark for one of an older encoding.
+      save(new Blob(["\ufeff", ...parts], { type: "text/csv" }), "matches.csv");
       announce("Saved as matches.csv");
       if (path) pages.problem.replaceChildren(errorBox(new Error(`The file has the newest ${number(CSV_ROWS * MOST_CSV_PAGES)} matches. Use the filters for older ones.`)));
     } catch (error) {

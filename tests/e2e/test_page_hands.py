@@ -16,7 +16,7 @@ from storyhash.client import Client
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.e2e.test_page import Served, browser, errors, press, service, signed_in
 from tests.e2e.test_page_troubles import matched, state_of
-from tests.support.browser import wait_for
+from tests.support.browser import WAIT_SECONDS, wait_for
 
 __all__ = ["browser", "service"]
 ENTER = "\ue007"
@@ -56,6 +56,29 @@ const fetched = window.fetch;
 const headers = { Link: '</v1/matches?more>; rel="next"' };
 window.fetch = async (path, options) => options.headers?.Accept === "text/csv"
   ? new Response("id\\n1\\n", { headers }) : fetched(path, options);
+"""
+# Notes how a file that the page makes begins.
+BLOBS = """
+const made = URL.createObjectURL;
+URL.createObjectURL = (blob) => {
+  blob.slice(0, 5).arrayBuffer().then((start) => (window.start = [...new Uint8Array(start)]));
+  return made(blob);
+};
+"""
+# Notes which whole files are fetched; `slow`: they never come.
+FILES = """
+const fetched = window.fetch;
+window.files = [];
+window.fetch = (path, options) => {
+  if (!String(path).endsWith("/content") || options.headers?.Range) return fetched(path, options);
+  window.files.push([path, options.signal]);
+  return window.slow ? new Promise(() => {}) : fetched(path, options);
+};
+"""
+# The browser lets the page keep nothing.
+FORBIDDEN = """
+const get = () => { throw new DOMException("no", "SecurityError"); };
+for (const name of ["sessionStorage", "localStorage"]) Object.defineProperty(window, name, { get });
 """
 # A job goes on for ever, and began long ago.
 FOR_EVER = """
@@ -235,8 +258,101 @@ def test_a_csv_file_that_ends_early_says_so(browser: Any, service: Served, films
         signed_in(browser, f"{service.running.url}/#/queue", service.key)
         wait_for(browser, ".queue-row")
         browser.execute_script(ENDLESS)
+        browser.execute_script(BLOBS)
         wait_for(browser, ".list-head button", "CSV").click()
         wait_for(browser, ".queue .notice", "The file has the newest 100,000 matches")
+        # A byte order mark, for spreadsheets.
+        assert bytes(browser.execute_script("return window.start")) == b"\xef\xbb\xbfid"
+    assert errors(browser) == []
+
+
+def test_files_are_fetched_once_and_not_after_the_case_was_left(
+    browser: Any, service: Served, films: Path
+) -> None:
+    number = matched(service, films)
+    with state_of(service) as state:
+        match = state.matches.get(number, None)
+        assert match is not None
+        assert match.detail["best_non_match"]
+        detail = {**match.detail, "ranges": match.detail["ranges"] * 3}
+        (made,) = state.matches.record(
+            [FoundMatch("sha256:ranges", "a.mp4", match.bank, None, "copy", 0.99, detail)]
+        )
+    signed_in(browser, f"{service.running.url}/#/queue", service.key)
+    wait_for(browser, ".queue-row")
+    browser.execute_script(FILES)
+    browser.execute_script("location.hash = arguments[0]", f"#/case/{made}")
+    wait_for(browser, ".non-match canvas", shown=False)
+    for number in range(1, 4):
+        press(browser, "]")
+        wait_for(browser, f".ranges li:nth-child({number % 3 + 1}) [aria-current=true]")
+        wait_for(browser, ".non-match canvas:not([hidden])")
+    files = [path for path, _ in browser.execute_script("return window.files")]
+    assert sorted(files) == sorted(set(files))
+    # This time the answers take for ever.
+    browser.execute_script("window.files = []; window.slow = true; location.hash = '#/queue'")
+    wait_for(browser, ".queue-row")
+    browser.execute_script("location.hash = arguments[0]", f"#/case/{made}")
+    wait_for(browser, ".player .none", "Loading")
+    browser.execute_script("location.hash = '#/queue'")
+    wait_for(browser, ".queue-row")
+    assert browser.execute_script("return window.files.map(([, signal]) => signal.aborted)") == [
+        True
+    ]
+    assert errors(browser) == []
+
+
+@pytest.mark.parametrize("tempo", [1.0, -1.0])
+def test_the_reference_is_played_without_the_query(
+    browser: Any, service: Served, films: Path, tempo: float
+) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    number = matched(service, films)
+    with state_of(service) as state:
+        match = state.matches.get(number, None)
+        assert match is not None
+        (one, *_) = match.detail["ranges"]
+        played = {**one, "evidence": {**one["evidence"], "tempo": tempo}}
+        (made,) = state.matches.record(
+            [
+                FoundMatch(
+                    *(f"sha256:{tempo}", "a.mp4", match.bank, None, "copy", 0.99),
+                    {**match.detail, "ranges": [played]},
+                )
+            ]
+        )
+    signed_in(browser, f"{service.running.url}/#/case/{made}", service.key)
+    wait_for(browser, ".player video[aria-label=Reference]")
+    WebDriverWait(browser, WAIT_SECONDS).until(
+        lambda _: browser.execute_script("return document.querySelector('video').readyState > 1")
+    )
+    script = """
+        const [bar, ref] = [document.querySelector(".scrubber"), document.querySelector("video")];
+        return [Number(bar.value), ref.currentTime];
+    """
+    browser.execute_script("document.querySelector('.scrubber').value = 1")
+    browser.execute_script("document.querySelector('.scrubber').dispatchEvent(new Event('input'))")
+    query, ref = browser.execute_script(script)
+    press(browser, " ")
+    WebDriverWait(browser, WAIT_SECONDS, 0.05).until(
+        lambda _: query + 0.5 < browser.execute_script(script)[0] < query + 4
+    )
+    assert tempo * (browser.execute_script(script)[1] - ref) > 0
+    press(browser, " ")
+    assert errors(browser) == []
+
+
+def test_the_page_works_where_the_browser_keeps_nothing(browser: Any, service: Served) -> None:
+    command = "Page.addScriptToEvaluateOnNewDocument"
+    script = browser.execute_cdp_cmd(command, {"source": FORBIDDEN})
+    try:
+        browser.get("about:blank")
+        browser.get(f"{service.running.url}/#/ask")
+        wait_for(browser, "#key-input").send_keys(service.key + "\n")
+        assert wait_for(browser, ".drop .hint", "4 videos")
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
     assert errors(browser) == []
 
 
