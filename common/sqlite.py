@@ -135,7 +135,7 @@ def copy_database(source: Path, target: Path) -> None:
             # One file, without what was deleted.
             copy.execute("PRAGMA journal_mode=DELETE")
             copy.execute("VACUUM")
-            ((told,),) = copy.execute("PRAGMA quick_check(1)").fetchall()
+            ((problem,),) = copy.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError as error:
         raise StorageError(
             f"{source} could not be copied to {target.parent} ({error}); free some disk space or correct "
@@ -143,5 +143,5 @@ def copy_database(source: Path, target: Path) -> None:
         ) from None
     except sqlite3.DatabaseError as error:
         raise CorruptIndexError(f"{source} is damaged ({error}); restore a backup") from None
-    if told != "ok":
-        raise CorruptIndexError(f"{source} is damaged ({told}); restore a backup")
+    if problem != "ok":
+        raise CorruptIndexError(f"{source} is damaged ({problem}); restore a backup")

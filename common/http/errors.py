@@ -85,15 +85,15 @@ def to_response(error: StoryHashError) -> Response:
     if status >= 500:
         # The log has the complete message; the response has it without paths.
         _log.warning("answered %d: %s", status, error)
-    told = without_paths(str(error))
+    message = without_paths(str(error))
     if isinstance(error, ModelMismatchError):
         # The upload is not needed any more, so its body is not read.
-        return error_response(status, error.code, told, {"Connection": "close"})
+        return error_response(status, error.code, message, {"Connection": "close"})
     if isinstance(error, TooManyJobsError):
         # The body was perhaps not read.
         headers = {"Retry-After": str(_JOBS_RETRY_SECONDS), "Connection": "close"}
-        return error_response(status, error.code, told, headers)
-    return error_response(status, error.code, told)
+        return error_response(status, error.code, message, headers)
+    return error_response(status, error.code, message)
 
 
 def without_paths(message: str) -> str:

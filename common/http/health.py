@@ -68,10 +68,10 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """The reasons why the service is not ready, by condition; empty if it is ready."""
         with self._lock:
-            told, watched = dict(self._reasons), dict(self._watched)
+            reasons, watched = dict(self._reasons), dict(self._watched)
         # A condition may be both reported and watched: then both must be met.
-        told |= {name: text for name, reason in watched.items() if (text := reason())}
-        return {name: reason for name, reason in told.items() if reason}
+        reasons |= {name: text for name, reason in watched.items() if (text := reason())}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def warnings(self) -> dict[str, str]:
         """Problems that do not stop the service from working, by condition."""

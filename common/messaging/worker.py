@@ -59,7 +59,7 @@ _FATAL = (CorruptIndexError, DataFolderError)
 
 
 class Worker:
-    """Runs one handler until it is told to stop."""
+    """Runs one handler until it is stopped."""
 
     def __init__(
         self,

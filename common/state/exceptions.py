@@ -23,7 +23,7 @@ from common.state.video_names import query_of_video
 MAX_EXCEPTIONS, MAX_RANGES = 100_000, 200
 _STEP = 500
 # Maximum number of ids of changed matches in an answer.
-_MAX_TOLD = 100
+_MAX_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ class ExceptionStore(Store):
                 .order_by(MATCHES.c.id.desc())
             ).scalars()
         ]
-        return {**made.to_json(), "affected": {"total": len(seen), "match_ids": seen[:_MAX_TOLD]}}
+        return {**made.to_json(), "affected": {"total": len(seen), "match_ids": seen[:_MAX_LISTED]}}
 
 
 def _check_number(connection: Connection, new: NewException) -> None:

@@ -109,7 +109,7 @@ def by_decision() -> ColumnElement[bool]:
 
 def by_reviewers() -> ColumnElement[bool]:
     """The condition that the latest verdicts of two people on a match contradict each other. Verdicts
-    before the latest `none` do not count. People are told apart by their keys."""
+    before the latest `none` do not count. People are distinguished by their keys."""
     return MATCHES.c.id.in_(_disputed())
 
 

@@ -27,7 +27,7 @@ from common.state.job_rows import (
     to_job,
 )
 from common.state.newest_first import count, newest_first
-from common.state.outbox import tell
+from common.state.outbox import enqueue
 from common.state.store import Store
 from common.state.tables import JOBS
 from common.state.text import dump
@@ -273,7 +273,7 @@ class JobStore(Store):
             # The job was deleted with the video that it asks about.
             return
         event = job_finished(job.id, job.key_id, state, request, result, error)
-        tell(connection, [event], now)
+        enqueue(connection, [event], now)
 
     def _of_video(self, video_id: str) -> list[Job]:
         """The jobs that name a video."""

@@ -26,7 +26,7 @@ from common.state.database import StateDatabase
 from common.state.events import match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
 from common.state.newest_first import count, page_of
-from common.state.outbox import Event, tell
+from common.state.outbox import Event, enqueue
 from common.state.store import Store, is_due
 from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash
@@ -124,13 +124,13 @@ class MatchStore(Store):
 
     def record(self, found: Sequence[FoundMatch]) -> list[int]:
         """Store matches and return their ids. A pair that is known is updated; its id, first time and
-        verdict stay. A new pair, or one with another decision, is told to webhooks. Sometimes also
+        verdict stay. Webhooks get a new pair, or one with another decision. Sometimes also
         deletes what is too old or too much."""
         now = self._now()
         events: list[Event] = []
         with self._database.change(alone=True) as connection:
             ids = [_record(connection, one, now, events) for one in found]
-            tell(connection, events, now)
+            enqueue(connection, events, now)
         if is_due(self._trimmed_at, self._clock(), _TRIM_EVERY_SECONDS):
             self._trimmed_at = self._clock()
             self.trim()

@@ -34,7 +34,7 @@ class Event:
     id: str = field(default_factory=lambda: f"evt_{secrets.token_hex(_ID_BYTES)}")
 
 
-def tell(connection: Connection, events: Sequence[Event], now: int) -> None:
+def enqueue(connection: Connection, events: Sequence[Event], now: int) -> None:
     """Queue events for all webhooks that want them, in this transaction. now: milliseconds since
     1970."""
     if not events:

@@ -83,12 +83,12 @@ def _run(settings: Settings, program: str, *arguments: str) -> None:
             timeout=_MOST_SECONDS,
             check=False,
         )
-        told = run.stderr.strip().splitlines()
+        lines = run.stderr.strip().splitlines()
         failed = run.returncode != 0
     except subprocess.TimeoutExpired:
-        told, failed = [f"it took more than {_MOST_SECONDS:.0f} s"], True
+        lines, failed = [f"it took more than {_MOST_SECONDS:.0f} s"], True
     if failed:
-        reason = next((line for line in told if "error" in line.lower()), " ".join(told[-1:]))
+        reason = next((line for line in lines if "error" in line.lower()), " ".join(lines[-1:]))
         raise StateError(
             f"{program} failed: {reason.removeprefix(f'{program}: ')}; {program} must not be older than "
             "the server"

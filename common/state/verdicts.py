@@ -14,7 +14,7 @@ from common.state.idempotency import Once, answered_once
 from common.state.keys import iso
 from common.state.matches import visible_to
 from common.state.newest_first import count, page_of
-from common.state.outbox import tell
+from common.state.outbox import enqueue
 from common.state.store import Store
 from common.state.tables import MATCHES, VERDICTS
 from common.state.text import load, plain
@@ -76,10 +76,10 @@ class VerdictStore(Store):
                     update(MATCHES).where(MATCHES.c.id == match_id).values(verdict=latest)
                 )
                 row = select(VERDICTS).where(VERDICTS.c.id == added)
-                told = to_json(connection.execute(row).one())
+                verdict_json = to_json(connection.execute(row).one())
                 of_match = (match_id, match.bank, match.query_bank, load(match.detail))
-                tell(connection, [verdict_given(*of_match, told)], now)
-                return told
+                enqueue(connection, [verdict_given(*of_match, verdict_json)], now)
+                return verdict_json
 
             return answered_once(connection, once, make, self._clock)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Row, delete, insert, select
 from common.errors import UsageError
 from common.state.keys import MAX_BANK_NAME, MAX_BANKS, iso
 from common.state.newest_first import count, page_of
-from common.state.outbox import EVENT_TYPES, Event, tell
+from common.state.outbox import EVENT_TYPES, Event, enqueue
 from common.state.store import Store
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import plain
@@ -127,10 +127,10 @@ class WebhookStore(Store):
             connection.execute(delete(WEBHOOK_DELIVERIES).where(of_webhook))
         return gone.rowcount > 0
 
-    def tell(self, *events: Event) -> None:
-        """Queue events of what is kept elsewhere."""
+    def enqueue(self, *events: Event) -> None:
+        """Queue events of changes outside of the state database."""
         with self._database.change(alone=True) as connection:
-            tell(connection, events, self._now())
+            enqueue(connection, events, self._now())
 
 
 def _webhook(row: Row[Any]) -> Webhook:

@@ -49,7 +49,7 @@ def delete_in_service(
             # that does not know it yet may follow a log, where it is of any bank.
             state().forget_video(video_id, banks if event is None else None)
             if event is not None:
-                state().webhooks.tell(event)
+                state().webhooks.enqueue(event)
     return known
 
 
@@ -60,7 +60,7 @@ def end_interrupted(notes: DeletionNotes, videos: VideoStore, state: State) -> N
         # A video that is still there was not deleted, and nobody was told that it was.
         if videos.get(deletion.video_id) is None:
             state.forget_video(deletion.video_id)
-            state.webhooks.tell(deletion.event)
+            state.webhooks.enqueue(deletion.event)
 
     notes.recover(end)
 

@@ -70,7 +70,7 @@ class Reviews:
 
     def tell_indexed(self, answering: ServingIndex, video_id: str, bank: str, version: int) -> None:
         """Tell webhooks that a version of a video is searchable. Raises StateError, NotReadyError."""
-        self.state.webhooks.tell(video_indexed(video_id, bank, version))
+        self.state.webhooks.enqueue(video_indexed(video_id, bank, version))
         forget_deleted(self.state, [video_id], answering.index.videos)
 
 

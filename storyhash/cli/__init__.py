@@ -18,7 +18,7 @@ from storyhash.cli.shared.console import run_guarded
 app = typer.Typer(
     name="storyhash",
     cls=LazyGroup,
-    help="Find out whether a video, or a part of it, has been seen before.",
+    help="Find out whether a video, or a part of it, is a copy of a video you already have.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,7 +46,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Find out whether a video, or a part of it, has been seen before."""
+    """Find out whether a video, or a part of it, is a copy of a video you already have."""
     from common.runtime_tuning import work_in_one_thread
 
     work_in_one_thread()

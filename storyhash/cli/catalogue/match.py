@@ -1,4 +1,4 @@
-"""`storyhash match`: finds out whether a video, or a part of it, has been seen before."""
+"""`storyhash match`: finds out whether a video, or a part of it, is a copy of an indexed one."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ def export_file(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the catalogue to one Parquet file: every video with its vectors and frame codes.
+    """Write the catalogue to one Parquet file.
 
-    Another machine or another backend reads it with `import`, and other tools read its columns. It does
-    not have keys, matches, verdicts and exceptions. While a service uses the data folder, make a backup
-    and export that with --from.
+    The file has every video with its vectors and frame codes, but no keys, matches, verdicts and
+    exceptions. Another machine or another backend reads it with `import`, and other tools read its
+    columns. While a service uses the data folder, make a backup and export that with --from.
     """
     if snapshot is not None and data is not None:
         raise UsageError("--from and --data: give only one of them")
@@ -74,11 +74,11 @@ def export_file(
 
 
 def import_file(file: FileArgument, data: DataOption = None, json: JsonOption = False) -> None:
-    """Add the videos of a file of `export` to a data folder, or to the index in Qdrant.
+    """Add the videos of an exported file.
 
-    A new folder gets the profile of the file. A folder of another model is refused. If an id of the file
-    belongs to another video in the folder, nothing is imported. If this is interrupted, run it again: it
-    continues.
+    They are added to a data folder, or to the index in Qdrant. A new folder gets the profile of the
+    file. A folder of another model is refused. If an id of the file belongs to another video in the
+    folder, nothing is imported. After an interruption, run the same command again: it resumes.
     """
     settings = load_settings(data_dir=data)
     announce_data_folder(settings)

@@ -142,9 +142,10 @@ def add_videos(
     bank: Annotated[str | None, typer.Option("--bank", help="Bank (default: default).")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Upload videos to a service, which indexes them and keeps their files.
+    """Upload videos to a service.
 
-    For an http(s) URI the service downloads the video and does not keep the file. To index files
+    The service indexes them and keeps their files. For an http(s) URI it downloads the video and does not
+    keep the file. To index files
     without a service, use `storyhash index`. If the service requires keys, this needs one with the role
     writer. A video is searchable when its state is ready: see `storyhash videos show ID --server URL`.
 
@@ -207,11 +208,11 @@ def erasure(
     server: ServerOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Look for a deleted video in every store, and print the erasure receipt.
+    """Print the receipt of a deletion.
 
-    The stores are the catalogue, the index, the mirror, the snapshots, staged segments, thumbnails,
-    uploads, matches, exceptions, jobs, webhooks, and backups. If the service of --server requires keys,
-    this needs one with the role writer for all banks.
+    It says what every store still has of the video. The stores are the catalogue, the index, the mirror,
+    the snapshots, staged segments, thumbnails, uploads, matches, exceptions, jobs, webhooks, and backups.
+    If the service of --server requires keys, this needs one with the role writer for all banks.
 
     Exit code 1 when something of the video is found.
     """

@@ -151,14 +151,14 @@ def test_deliveries_go_whatever_their_state_but_not_those_of_its_deletion(state:
     detail = {"query": {"fingerprint": "sha256:1"}, "ref_video_id": "gone"}
     state.matches.record([FoundMatch("sha256:1", "gone", "b", None, "copy", 0.9, detail)])
     run(state, of_video("gone"), {"decision": "no_match"})
-    state.webhooks.tell(video_indexed("gone", "b", 1), video_indexed("kept", "b", 1))
+    state.webhooks.enqueue(video_indexed("gone", "b", 1), video_indexed("kept", "b", 1))
     first, *_ = state.deliveries.take((), 9, 60)
     state.deliveries.delivered(first, 200)
     rows, _, _ = state.deliveries.page(webhook.id, None, None, 9)
     assert {row.state for row in rows} == {"delivered", "pending"}
     assert counts(state, "gone")[1] == 3
     state.forget_video("gone")
-    state.webhooks.tell(video_deleted("gone", "b"))
+    state.webhooks.enqueue(video_deleted("gone", "b"))
     rows, _, _ = state.deliveries.page(webhook.id, None, None, 9)
     assert [(row.type, row.to_json()["event"]["data"]["video_id"]) for row in rows] == [
         ("video.deleted", "gone"),

@@ -17,7 +17,7 @@ from common.state.deliveries import Attempt, DeliveryStore
 from common.state.job_rows import CANCELLED, DONE, NewJob, new_job_id
 from common.state.jobs import JobStore
 from common.state.matches import FoundMatch, MatchStore
-from common.state.outbox import Event, tell
+from common.state.outbox import Event, enqueue
 from common.state.verdicts import NewVerdict, VerdictStore
 from common.state.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookStore
 from tests.support.clock import Clock
@@ -41,7 +41,7 @@ class Stores:
         return self.webhooks.create(NewWebhook(URL, **given))[0].id
 
     def tell(self, *names: str, bank: str = "b") -> None:
-        self.webhooks.tell(
+        self.webhooks.enqueue(
             *(Event("video.deleted", frozenset({bank}), {"video_id": name}) for name in names)
         )
 
@@ -94,7 +94,7 @@ def test_a_webhook_gets_the_events_of_its_types_and_banks(stores: Stores) -> Non
     own, two = stores.hook(banks=["b"]), stores.hook(banks=["b", "c"])
     stores.tell("of b")
     stores.tell("of c", bank="c")
-    stores.webhooks.tell(
+    stores.webhooks.enqueue(
         Event("job.finished", None, {"job": "of a key of all banks"}),
         Event("match.found", frozenset({"b", "c"}), {"match": "of two banks"}),
     )
@@ -115,7 +115,7 @@ def test_an_event_is_kept_with_what_it_tells_or_neither_is(stores: Stores) -> No
 
     def crash() -> None:
         with stores.database.change() as connection:
-            tell(connection, [Event("video.deleted", None, {"video_id": "a"})], 0)
+            enqueue(connection, [Event("video.deleted", None, {"video_id": "a"})], 0)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -72,15 +72,15 @@ def test_the_next_attempt_tells_what_an_error_left_untold(
     keyed: Keyed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook, _ = keyed.state.webhooks.create(NewWebhook("https://example.org/hook"))
-    real = keyed.state.webhooks.tell
+    real = keyed.state.webhooks.enqueue
 
     def broken(*_: Any) -> None:
         raise StateError("the database is down")
 
-    monkeypatch.setattr(keyed.state.webhooks, "tell", broken)
+    monkeypatch.setattr(keyed.state.webhooks, "enqueue", broken)
     answer = keyed.ask("DELETE", "/v1/videos/blind.mp4", keyed.all)
     assert error_of(answer)[0] == 503
-    monkeypatch.setattr(keyed.state.webhooks, "tell", real)
+    monkeypatch.setattr(keyed.state.webhooks, "enqueue", real)
     for _ in range(2):
         again = keyed.ask("DELETE", "/v1/videos/blind.mp4", keyed.all)
         assert error_of(again) == (404, "unknown_video")

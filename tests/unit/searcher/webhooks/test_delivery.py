@@ -118,7 +118,7 @@ def test_a_receiver_that_fails_half_the_time_gets_every_event(
     receiver.status = lambda number: 500 if number % 2 else 204
     webhook, secret = state.webhooks.create(NewWebhook(receiver.url))
     events = [event(number) for number in range(8)]
-    state.webhooks.tell(*events)
+    state.webhooks.enqueue(*events)
     metrics = Metrics.create("serve")
     with delivering(state, metrics):
         wait_until(lambda: states(state, webhook.id)["delivered"] == 8, "8 events", pause=0.02)
@@ -138,7 +138,7 @@ def test_what_was_being_sent_in_a_crash_is_sent_after_the_restart(
     receiver: Receiver, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook, secret = state.webhooks.create(NewWebhook(receiver.url))
-    state.webhooks.tell(event(1))
+    state.webhooks.enqueue(event(1))
     # The process dies when the receiver has the event, and before that is stored.
     (attempt,) = state.deliveries.take((), 1, lease_seconds=0.0)
     sender = Sender(LOCAL)
@@ -161,7 +161,7 @@ def test_a_service_that_stops_gives_back_what_it_was_sending(
 
     receiver.status = waiting
     webhook, _ = state.webhooks.create(NewWebhook(receiver.url))
-    state.webhooks.tell(event(1))
+    state.webhooks.enqueue(event(1))
     with delivering(state, Metrics.create("serve")) as worker:
         wait_until(lambda: bool(receiver.requests), "the request", pause=0.01)
         worker.stop()
@@ -175,7 +175,7 @@ def test_a_broken_receiver_rests_and_delays_no_other(receiver: Receiver, state: 
     """Without a rest, 30 attempts would follow one another within half a second."""
     broken, _ = state.webhooks.create(NewWebhook("http://127.0.0.1:1/closed"))
     works, _ = state.webhooks.create(NewWebhook(receiver.url))
-    state.webhooks.tell(*(event(number) for number in range(4)))
+    state.webhooks.enqueue(*(event(number) for number in range(4)))
 
     def tried() -> list[Delivery]:
         return [row for row in state.deliveries.page(broken.id, None, None, 100)[0] if row.error]
@@ -213,7 +213,7 @@ def test_a_receiver_rests_after_failures_unless_it_has_just_accepted_an_event(
 ) -> None:
     """12 attempts: the first of them is accepted, or none is."""
     webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
-    state.webhooks.tell(*(event(number) for number in range(12)))
+    state.webhooks.enqueue(*(event(number) for number in range(12)))
     sender = Waiting(lambda number: not (works and number == 1))
     deliverer = Deliverer(state.deliveries, sender, Metrics.create("serve"), 2, sender.clock)
     stopping = threading.Event()
@@ -319,7 +319,7 @@ def test_an_error_that_nobody_foresaw_costs_one_delivery(
     receiver: Receiver, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook, _ = state.webhooks.create(NewWebhook(receiver.url))
-    state.webhooks.tell(event(1), event(2))
+    state.webhooks.enqueue(event(1), event(2))
     real, failures = Sender.send, iter([ValueError("a bug")])
 
     async def send_(self: Sender, *given: Any) -> int:
@@ -347,7 +347,7 @@ def test_one_receiver_gets_its_event_while_all_others_hang(state: State) -> None
         state.webhooks.create(NewWebhook(f"https://example.org/{number}"))[0]
         for number in range(MAX_WEBHOOKS)
     ]
-    state.webhooks.tell(event(1))
+    state.webhooks.enqueue(event(1))
     # The database may take them in the order of their ids.
     last, stopping = max(made, key=lambda one: one.id), threading.Event()
 
