@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +17,10 @@ from common.settings import ServiceSettings
 
 # One JSON object per request; see `common/http/request_log.py`.
 ACCESS_LOGGER = "storyhash.access"
-# While a broker does not respond, each client of kafka-python logs an error per attempt and kind.
-_KAFKA_PAUSE_SECONDS = 60.0
-_KAFKA_KINDS = 200
+# While a dependency does not respond, every thread that needs it warns at each attempt, and each client
+# of kafka-python logs an error per attempt and kind.
+_PAUSE_SECONDS = 60.0
+_MAX_KINDS = 200
 
 
 def start_logging(settings: ServiceSettings | None = None) -> None:
@@ -30,7 +32,7 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = _Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_JsonFormatter() if settings.log_format == "json" else text)
-    handler.addFilter(_RepeatedKafkaErrors())
+    handler.addFilter(_Repeated())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -49,25 +51,49 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
 
 
-class _RepeatedKafkaErrors(logging.Filter):
-    """Leaves out an error of kafka-python if one of the last minute differs only in its numbers."""
+class _Repeated(logging.Filter):
+    """Leaves out a warning of ours, or an event of kafka-python, if one of the last minute was the same.
+    The next one has their number as `left_out`. Errors of ours are always logged."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._logged: dict[tuple[str, str], float] = {}
+        self._logged: dict[tuple[object, ...], float] = {}
+        self._left_out: Counter[tuple[object, ...]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the event is logged."""
-        if not record.name.startswith("kafka"):
+        kind = _kind(record)
+        if kind is None:
             return True
-        kind = (record.name, re.sub(r"\d+", "", record.getMessage()))
         now = time.monotonic()
-        if now - self._logged.get(kind, -_KAFKA_PAUSE_SECONDS) < _KAFKA_PAUSE_SECONDS:
+        if now - self._logged.get(kind, -_PAUSE_SECONDS) < _PAUSE_SECONDS:
+            self._left_out[kind] += 1
             return False
-        if len(self._logged) >= _KAFKA_KINDS:
+        if len(self._logged) >= _MAX_KINDS:
             self._logged.clear()
+            self._left_out.clear()
         self._logged[kind] = now
+        record.left_out = self._left_out.pop(kind, 0)
         return True
+
+
+def _kind(record: logging.LogRecord) -> tuple[object, ...] | None:
+    """What the same events have in common; None for events that are always logged. Fractions are left
+    out: they are times, such as a pause that grows."""
+    if record.name.startswith("kafka"):
+        return record.name, re.sub(r"\d+", "", record.getMessage())
+    if record.levelno != logging.WARNING or not record.name.startswith("storyhash"):
+        return None
+    arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+    same = (str(one) for one in arguments if not isinstance(one, float))
+    return record.name, record.msg, current_log_context().get("video_id"), *same
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message, and how many of its kind were left out before it."""
+    message = record.getMessage()
+    left_out = getattr(record, "left_out", 0)
+    return f"{message} ({left_out} more like this since the last one)" if left_out else message
 
 
 class _JsonFormatter(logging.Formatter):
@@ -79,7 +105,7 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **current_log_context(),
         }
         if record.exc_info:
@@ -91,6 +117,7 @@ class _Formatter(logging.Formatter):
     """Formats an event on one line, with special characters escaped; a traceback has lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
+        record.message = _message(record)
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802

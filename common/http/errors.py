@@ -27,6 +27,8 @@ _log = logging.getLogger("storyhash.http")
 # The status in logs and metrics where the client disconnected.
 CLIENT_GONE = 499
 _JOBS_RETRY_SECONDS = 30
+# Service unavailable, gateway time-out, insufficient storage: no error of the service itself.
+_TEMPORARY = frozenset({503, 504, 507})
 # An absolute path, but not the path of an address such as https://host/film.mp4.
 _PATH = re.compile(r"(?<![\w/:.~%-])(?:[A-Za-z]:)?/(?:[^\s/'\"`;,:()]+/)*[^\s/'\"`;,:()]+/?")
 
@@ -83,8 +85,10 @@ def to_response(error: StoryHashError) -> Response:
         return error_response(error.status, error.code, str(error), error.headers)
     status = status_of(type(error))
     if status >= 500:
-        # The log has the complete message; the response has it without paths.
-        _log.warning("answered %d: %s", status, error)
+        # The log has the complete message; the response has it without paths. Warnings that repeat are
+        # left out of the log.
+        level = logging.WARNING if status in _TEMPORARY else logging.ERROR
+        _log.log(level, "answered %d: %s", status, error)
     message = without_paths(str(error))
     if isinstance(error, ModelMismatchError):
         # The upload is not needed any more, so its body is not read.

@@ -114,5 +114,43 @@ def test_an_error_of_the_kafka_client_that_repeats_is_logged_once_per_minute(
         "another error",
         "ours is never left out",
         "ours is never left out",
-        "Metadata refresh: timed out after 5 ms",
+        "Metadata refresh: timed out after 5 ms (2 more like this since the last one)",
     ]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_warning_that_repeats_is_logged_once_per_minute_and_counted(
+    log_format: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("common.logs.time.monotonic", lambda: now)
+    start_logging(ServiceSettings(log_format=log_format))
+    down = "Qdrant at a:6333 does not respond"
+
+    def said() -> list[str]:
+        lines = capsys.readouterr().err.splitlines()
+        if log_format == "json":
+            return [json.loads(line)["message"] for line in lines]
+        return [line.split("storyhash.test: ")[1] for line in lines]
+
+    for pause in (1.0, 2.0, 4.0):
+        _log.warning("%s; retrying in %.1f s", down, pause)
+    # Of another video, though they differ only in a number; and in the ids around them.
+    for name in ("1.mp4", "2.mp4"):
+        _log.warning("%r: not indexed", name)
+        with log_context(video_id=name):
+            _log.warning("no picture")
+    for _ in range(2):
+        _log.error("an error is never left out")
+        _log.info("nor is what is no warning")
+    assert said() == [
+        f"{down}; retrying in 1.0 s",
+        *("'1.mp4': not indexed", "no picture", "'2.mp4': not indexed", "no picture"),
+        *("an error is never left out", "nor is what is no warning") * 2,
+    ]
+    now = 161.0
+    _log.warning("%s; retrying in %.1f s", down, 30.0)
+    assert said() == [f"{down}; retrying in 30.0 s (2 more like this since the last one)"]
+    now = 222.0
+    _log.warning("%s; retrying in %.1f s", down, 30.0)
+    assert said() == [f"{down}; retrying in 30.0 s"]
