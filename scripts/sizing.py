@@ -50,12 +50,14 @@ LARGEST_GIB = 1_024
 @dataclass(frozen=True)
 class Measured:
     """Figures of the documents, measured on two cores. memory: bytes per segment without frame codes.
-    message, mirror: bytes per segment. speed: times real time, `sscd-motion`."""
+    message, mirror: bytes per segment. speed: times real time, `sscd-motion`. second: how much longer
+    indexing takes with a second profile, as a factor."""
 
     memory: int
     message: float
     mirror: float
     speed: float
+    second: float
 
     @classmethod
     def read(cls) -> Measured:
@@ -69,6 +71,7 @@ class Measured:
             1000 * float(_found(r"\| message of an embedding \| ([\d.]+) kB \|", streaming)),
             1000 * float(_found(r"about ([\d.]+) kB in the mirror", install)),
             float(_found(r"indexed at (\d+) \(`sscd-motion`\)", readme)),
+            float(_found(r"\| time to index \| ([\d.]+) times", install)),
         )
 
     @property
@@ -84,10 +87,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Size:
-    """What a catalogue of so many segments takes. All sizes in bytes; days: of a machine of two cores."""
+    """What a catalogue of so many segments takes. All sizes in bytes; days: of a machine of two cores.
+    profiles: 2 with a second opinion, whose index has as many vectors as the first one."""
 
     segments: int
     measured: Measured
+    profiles: int = 1
 
     @property
     def hours(self) -> float:
@@ -96,7 +101,7 @@ class Size:
 
     @property
     def index(self) -> int:
-        return self.segments * self.measured.index
+        return self.profiles * self.segments * self.measured.index
 
     @property
     def machine(self) -> int:
@@ -115,12 +120,12 @@ class Size:
 
     @property
     def vectors(self) -> float:
-        """All vectors and frame codes in Qdrant, once."""
-        return self.segments * (self.measured.mirror + self.measured.codes)
+        """All vectors and frame codes in Qdrant, without copies."""
+        return self.profiles * self.segments * (self.measured.mirror + self.measured.codes)
 
     @property
     def _log(self) -> float:
-        return self.segments * (self.measured.message + self.measured.codes)
+        return self.profiles * self.segments * (self.measured.message + self.measured.codes)
 
     @property
     def log(self) -> float:
@@ -134,7 +139,8 @@ class Size:
     @property
     def days(self) -> float:
         """Time that one machine takes to embed it."""
-        return self.hours / self.measured.speed / 24
+        longer = 1.0 if self.profiles == 1 else self.measured.second
+        return longer * self.hours / self.measured.speed / 24
 
     @property
     def embedders(self) -> int:
@@ -144,26 +150,27 @@ class Size:
     def nodes(self) -> int:
         """Nodes of a Qdrant cluster that has the index."""
         quantised = VECTOR_DIMENSION + QDRANT_LINKS + QDRANT_PAYLOAD
-        needed = QDRANT_COPIES * self.segments * quantised / (NODE_SHARE * NODE_GIB * 2**30)
+        vectors = self.profiles * self.segments
+        needed = QDRANT_COPIES * vectors * quantised / (NODE_SHARE * NODE_GIB * 2**30)
         return max(3, math.ceil(needed))
 
 
-def storage(measured: Measured) -> list[str]:
-    """The lines of the table of memory and disks."""
-    return _table(
-        {
-            "Segments": lambda size: f"{size.segments:,}",
-            "Hours of video": lambda size: f"{size.hours:,.0f}",
-            "Index in memory": lambda size: _bytes(size.index),
-            "Memory of the searcher's machine": lambda size: (
-                _bytes(size.machine) if size.fits else f"{_bytes(size.machine)}: use Qdrant"
-            ),
-            "Disk: mirror and snapshots": lambda size: _bytes(size.disk),
-            "Kafka log, three replicas": lambda size: _bytes(size.log),
-            "One backup": lambda size: _bytes(size.backup),
-        },
-        measured,
-    )
+def storage(measured: Measured, profiles: int = 1) -> list[str]:
+    """The lines of the table of memory and disks. Kafka's log is left out of that of two profiles, which
+    are two logs."""
+    columns: dict[str, Callable[[Size], str]] = {
+        "Segments": lambda size: f"{size.segments:,}",
+        "Hours of video": lambda size: f"{size.hours:,.0f}",
+        "Index in memory": lambda size: _bytes(size.index),
+        "Memory of the machine": lambda size: (
+            _bytes(size.machine) if size.fits else f"{_bytes(size.machine)}: use Qdrant"
+        ),
+        "Disk: mirror and snapshots": lambda size: _bytes(size.disk),
+        "One backup": lambda size: _bytes(size.backup),
+    }
+    if profiles == 1:
+        columns["Kafka log, three replicas"] = lambda size: _bytes(size.log)
+    return _table(columns, measured, profiles)
 
 
 def machines(measured: Measured) -> list[str]:
@@ -181,13 +188,15 @@ def machines(measured: Measured) -> list[str]:
     )
 
 
-def costs(measured: Measured, day: float, memory: float, disk: float) -> list[str]:
-    """The lines of a table of costs. day: price of a machine of two cores per day. memory, disk: price
-    per GB and month."""
+def costs(
+    measured: Measured, day: float, memory: float, disk: float, profiles: int = 1
+) -> list[str]:
+    """The lines of a table of costs, of one profile with Kafka's log. day: price of a machine of two
+    cores per day. memory, disk: price per GB and month."""
 
     def kept(size: Size) -> float:
         held = size.disk if size.fits else QDRANT_COPIES * size.vectors
-        return held + size.log + BACKUPS * size.backup
+        return held + (size.log if profiles == 1 else 0.0) + BACKUPS * size.backup
 
     def in_memory(size: Size) -> float:
         return size.machine if size.fits else size.nodes * NODE_GIB * 2**30
@@ -202,6 +211,7 @@ def costs(measured: Measured, day: float, memory: float, disk: float) -> list[st
             ),
         },
         measured,
+        profiles,
     )
 
 
@@ -209,8 +219,10 @@ def _partitions(size: Size) -> int:
     return max(KafkaSettings().partitions, PARTITIONS_PER_EMBEDDER * size.embedders)
 
 
-def _table(columns: Mapping[str, Callable[[Size], str]], measured: Measured) -> list[str]:
-    sizes = [Size(segments, measured) for segments in SEGMENTS]
+def _table(
+    columns: Mapping[str, Callable[[Size], str]], measured: Measured, profiles: int = 1
+) -> list[str]:
+    sizes = [Size(segments, measured, profiles) for segments in SEGMENTS]
     rows = [[cell(size) for cell in columns.values()] for size in sizes]
     return [_line(row) for row in (list(columns), ["---"] * len(columns), *rows)]
 
@@ -236,7 +248,12 @@ def _found(pattern: str, text: str) -> str:
 def fresh(text: str) -> str:
     """The document with its tables rebuilt. Raises ValueError when their place is missing."""
     measured = Measured.read()
-    lines = "\n".join([*storage(measured), "", *machines(measured)])
+    parts = [
+        *("With a second opinion:", "", *storage(measured, 2), ""),
+        *("With one profile, and per generation over Kafka:", "", *storage(measured), ""),
+        *machines(measured),
+    ]
+    lines = "\n".join(parts)
     made, count = _PLACE.subn(lambda found: f"{found[1]}{lines}\n{found[2]}", text)
     if count != 1:
         raise ValueError(f"{PATH}: expected one place for the sizing tables, found {count}")
@@ -254,7 +271,10 @@ def main() -> None:
     parser.add_argument("--prices", type=float, nargs=3, metavar=("DAY", "MEMORY", "DISK"))
     asked = parser.parse_args()
     if asked.prices:
-        sys.stdout.write("\n".join(costs(Measured.read(), *asked.prices)) + "\n")
+        measured = Measured.read()
+        one, two = (costs(measured, *asked.prices, profiles) for profiles in (1, 2))
+        parts = ["With a second opinion:", "", *two, "", "With one profile, over Kafka:", "", *one]
+        sys.stdout.write("\n".join(parts) + "\n")
         return
     if not asked.check:
         write()
