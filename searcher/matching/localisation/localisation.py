@@ -25,8 +25,9 @@ from searcher.matching.localisation.viterbi import MatchedFrames, best_path
 
 # Reward per frame of a copy; the path penalties are in the same unit.
 _COPY_REWARD = 0.4
-# A line is accepted if its similarity is at most _LINE_LOSS below that of the path, or _AGREED_LOSS if
-# both start and end at about the same times, as with cuts between still pictures.
+# A line is accepted if its similarity is at most _LINE_LOSS below that of the path. It is _AGREED_LOSS if
+# both start and end at about the same times, as with cuts between still pictures, or if most steps of the
+# path do not advance: in a still part of the reference it stays at the frames whose codes lost least.
 _LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
 _AGREE_SECONDS = 1.0
 # A line may extend this far before the first reference frame, and twice as far beyond the last.
@@ -119,11 +120,14 @@ def _ref_range(
     tempo, offset, value = _line(similarity, times, frames.ref_seconds)
     on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
     apart = np.abs(tempo * times + offset - ref_times)[[0, -1]].max()
-    if value >= on_path - (_LINE_LOSS if apart > _AGREE_SECONDS else _AGREED_LOSS):
+    waits = np.abs(np.diff(ref_times)) < _MIN_PACE * np.diff(times)
+    advances = np.ptp(ref_times) >= _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS)
+    agreed = apart <= _AGREE_SECONDS or (advances and waits.mean() > 0.5)
+    if value >= on_path - (_AGREED_LOSS if agreed else _LINE_LOSS):
         start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
         low, high = sorted((tempo * start + offset, tempo * end + offset))
         return low, high, tempo
-    if np.ptp(ref_times) < _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS):
+    if not advances:
         return None
     return *_path_range(frames, ref_times), None
 

@@ -145,6 +145,28 @@ def test_where_nothing_moves_segments_tell_the_ranges(rng: np.random.Generator) 
     assert refine(run, around(run, query, film), STRANGERS) == run
 
 
+def test_a_still_part_of_the_reference_does_not_hold_the_range_where_its_codes_are_best(
+    rng: np.random.Generator,
+) -> None:
+    still, loss = unit_rows(rng, 2, VISUAL_DIMENSION)
+    moving = walk(rng, 9)
+    # 5.5 s of a still picture, the last 1.5 s with the least loss, then 4.5 s that move.
+    rows = np.concatenate(
+        [
+            np.repeat([still + 0.7 * loss], A_SEGMENT, axis=0),
+            np.repeat([still + 0.63 * loss], 3, axis=0),
+            moving,
+        ]
+    )
+    film = Reference(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    query = query_of(np.concatenate([np.repeat([still], 9, axis=0), moving[:3]]))
+    found = refine(
+        rough(query, (0.5, 6.5)), around(rough(query, (0.5, 6.5)), query, film), STRANGERS
+    )
+    assert ranges(found) == pytest.approx((0.0, 6.0, 1.0, 7.0), abs=0.5)
+    assert found.tempo == 1.0
+
+
 def test_a_picture_that_is_held_in_the_query_alone_is_no_such_case(
     rng: np.random.Generator,
 ) -> None:
