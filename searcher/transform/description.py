@@ -104,7 +104,7 @@ def _place_words(region: Region) -> list[str]:
 
 def _speed_words(speed: float | None) -> list[str]:
     if speed is None:
-        return ["in another order"]
+        return ["cut or reordered"]
     words = ["backwards"] * (speed < 0)
     if abs(speed) > 1:
         words.append(f"{abs(speed):.3g} x faster")

@@ -53,7 +53,7 @@ def test_an_edit_of_the_picture_has_words(picture: PictureTransform, words: str)
         (0.8, "1.25 x slower"),
         (-1.0, "backwards"),
         (-2.0, "backwards, 2 x faster"),
-        (None, "in another order"),
+        (None, "cut or reordered"),
     ],
 )
 def test_speed_is_told_without_pictures_too(speed: float | None, words: str) -> None:
