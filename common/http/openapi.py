@@ -1,7 +1,8 @@
-"""The OpenAPI document of a service: every route has the same error responses."""
+"""The OpenAPI document of a service: every route has a summary and the same error responses."""
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from common.http.error_schemas import ERRORS, PROBLEM_TYPE, ErrorAnswer
 from common.http.errors import json_response
 
 _REFERENCE = "#/components/schemas/{model}"
+_CLAUSE_END = re.compile(r"[.:;](?:\s|$)")
 _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 
 
@@ -35,7 +37,9 @@ class DocumentedApp(FastAPI):
         with self._making:
             if self.openapi_schema is None:
                 try:
-                    document_errors(super().openapi())
+                    document = super().openapi()
+                    summarise(document)
+                    document_errors(document)
                 except BaseException:
                     self.openapi_schema = None
                     raise
@@ -51,6 +55,16 @@ class DocumentedApp(FastAPI):
 
     async def _document(self, _: Request) -> Response:
         return await to_thread.run_sync(lambda: json_response(self.openapi()))
+
+
+def summarise(document: dict[str, Any]) -> None:
+    """Give every operation the first clause of its description as summary, where FastAPI has the name of
+    a function."""
+    for operations in document["paths"].values():
+        for method in _METHODS & operations.keys():
+            description = " ".join(operations[method].get("description", "").split())
+            if description:
+                operations[method]["summary"] = _CLAUSE_END.split(description, maxsplit=1)[0]
 
 
 def document_errors(document: dict[str, Any]) -> None:

@@ -839,7 +839,9 @@ def test_the_contract_holds_together(kept: Api) -> None:
         assert schema.get("description"), name
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
+            described = operation["description"].replace("\n", " ")
             assert operation["summary"], (method, path)
+            assert described.startswith(operation["summary"]), (method, path)
             assert operation["responses"]
             names = [(one["in"], one["name"]) for one in operation.get("parameters", ())]
             assert len(names) == len(set(names)), (method, path)
