@@ -106,10 +106,9 @@ def _speed_words(speed: float | None) -> list[str]:
     if speed is None:
         return ["cut or reordered"]
     words = ["backwards"] * (speed < 0)
-    if abs(speed) > 1:
-        words.append(f"{abs(speed):.3g} x faster")
-    elif abs(speed) < 1:
-        words.append(f"{1 / abs(speed):.3g} x slower")
+    # Another tempo is found to about a tenth.
+    if abs(speed) != 1:
+        words.append(f"at about {abs(speed):.3g} x speed")
     return words
 
 

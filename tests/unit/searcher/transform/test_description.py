@@ -49,10 +49,10 @@ def test_an_edit_of_the_picture_has_words(picture: PictureTransform, words: str)
     ("speed", "words"),
     [
         (1.0, ""),
-        (1.1, "1.1 x faster"),
-        (0.8, "1.25 x slower"),
+        (1.1, "at about 1.1 x speed"),
+        (0.8, "at about 0.8 x speed"),
         (-1.0, "backwards"),
-        (-2.0, "backwards, 2 x faster"),
+        (-2.0, "backwards, at about 2 x speed"),
         (None, "cut or reordered"),
     ],
 )
@@ -63,7 +63,7 @@ def test_speed_is_told_without_pictures_too(speed: float | None, words: str) -> 
 def test_json_says_of_the_picture_what_is_certain_and_why_nothing_is() -> None:
     whole = transform_json(1.1, edit(mirrored=True))
     assert (whole["mirrored"], whole["query_region"]) == (True, [0.0, 0.0, 1.0, 1.0])
-    assert whole["words"] == "mirrored, 1.1 x faster"
+    assert whole["words"] == "mirrored, at about 1.1 x speed"
     assert "not_compared" not in whole
     assert transform_json(1.0, None, "no file") == {
         "speed": 1.0,

@@ -75,7 +75,7 @@ def transform_of(
 def test_a_copy_gets_the_transform_of_its_pictures() -> None:
     query, film = Still(drawn(1)[:, ::-1].copy()), Still(drawn(1))
     found = transform_of(TransformFinder(Files(film=film), 60.0), query, match("film", tempo=1.1))
-    assert found["words"] == "mirrored, 1.1 x faster"
+    assert found["words"] == "mirrored, at about 1.1 x speed"
     assert found["confidence"] > 0.99
     assert 10.0 < min(query.asked) < max(query.asked) < 14.0
     assert film.asked == sorted(set(film.asked))
@@ -111,7 +111,7 @@ def test_the_reason_is_given_where_nothing_is_said_of_the_picture(
     files = Files() if film is None else Files(film=film)
     found = transform_of(TransformFinder(files, seconds), query, match("film", tempo=0.8))
     assert found["not_compared"].startswith(reason)
-    assert found["words"] == "1.25 x slower"
+    assert found["words"] == "at about 0.8 x speed"
     assert "mirrored" not in found
 
 
