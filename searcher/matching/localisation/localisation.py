@@ -12,6 +12,7 @@ reference.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,11 +26,15 @@ from searcher.matching.localisation.viterbi import MatchedFrames, best_path
 
 # Reward per frame of a copy; the path penalties are in the same unit.
 _COPY_REWARD = 0.4
-# A line is accepted if its similarity is at most _LINE_LOSS below that of the path. It is _AGREED_LOSS if
-# both start and end at about the same times, as with cuts between still pictures, or if most steps of the
-# path do not advance: in a still part of the reference it stays at the frames whose codes lost least.
-_LINE_LOSS, _AGREED_LOSS = 0.03, 0.08
+# A line is accepted if its similarity is at most this much below that of the path, which is the best of
+# many, so it gains from noise: the less similar its frames, the more.
+_LINE_LOSS, _NOISE_LOSS = 0.03, 0.15
+# If both start and end at about the same times, as with cuts between still pictures, or if most steps of
+# the path do not advance: in a still part of the reference it stays at the frames whose codes lost least.
+_AGREED_LOSS = 0.08
 _AGREE_SECONDS = 1.0
+# Of sparse frames, the best line must be better than the run's own by this.
+_LEAST_GAIN = 0.03
 # A line may extend this far before the first reference frame, and twice as far beyond the last.
 _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 # A copy may begin and end with a fade.
@@ -84,18 +89,19 @@ def _on_line(run: Run, frames: FrameSimilarity) -> Run:
     its own line."""
     if run.tempo is None or len(frames.query_seconds) < _MIN_FRAMES:
         return run
-    tempo, offset, value = _line(frames.similarity, frames.query_seconds, frames.ref_seconds)
+    lines = _lines(frames.similarity, frames.query_seconds, frames.ref_seconds)
+    line = max(lines, key=_Line.worth)
     at = at_line(run, frames.query_seconds)[None]
     inside = np.ones(at.shape, dtype=bool)
     own = float(mean_along(frames.similarity, at, frames.ref_seconds, inside)[0])
-    if value - tempo_penalty(tempo) < own - tempo_penalty(run.tempo) + _LINE_LOSS:
+    if line.worth() < own - tempo_penalty(run.tempo) + _LEAST_GAIN:
         return run
     start, end = ordered_range(
-        tempo * run.query_start_seconds + offset,
-        tempo * run.query_end_seconds + offset,
+        float(line.at(run.query_start_seconds)),
+        float(line.at(run.query_end_seconds)),
         frames.ref_end_seconds,
     )
-    return replace(run, ref_start_seconds=start, ref_end_seconds=end, tempo=tempo)
+    return replace(run, ref_start_seconds=start, ref_end_seconds=end, tempo=line.tempo)
 
 
 def _query_range(frames: FrameSimilarity, first: int, last: int) -> tuple[float, float]:
@@ -115,21 +121,41 @@ def _ref_range(
 ) -> tuple[float, float, float | None] | None:
     """Reference start and end of a matched part, and its tempo (None without a line); None if neither
     line nor path locates it."""
-    similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
-    ref_times = frames.ref_seconds[stretch.ref]
-    tempo, offset, value = _line(similarity, times, frames.ref_seconds)
-    on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
-    apart = np.abs(tempo * times + offset - ref_times)[[0, -1]].max()
-    waits = np.abs(np.diff(ref_times)) < _MIN_PACE * np.diff(times)
-    advances = np.ptp(ref_times) >= _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS)
-    agreed = apart <= _AGREE_SECONDS or (advances and waits.mean() > 0.5)
-    if value >= on_path - (_AGREED_LOSS if agreed else _LINE_LOSS):
+    times, ref_times = frames.query_seconds[stretch.query], frames.ref_seconds[stretch.ref]
+    line = _line_of_path(frames, stretch)
+    if line is not None:
         start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
-        low, high = sorted((tempo * start + offset, tempo * end + offset))
-        return low, high, tempo
-    if not advances:
+        low, high = sorted((float(line.at(start)), float(line.at(end))))
+        return low, high, line.tempo
+    if not _advances(times, ref_times):
         return None
     return *_path_range(frames, ref_times), None
+
+
+def _line_of_path(frames: FrameSimilarity, stretch: MatchedFrames) -> _Line | None:
+    """The line that shows where a path lies; None if no line fits nearly as well as the path."""
+    similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
+    ref_times = frames.ref_seconds[stretch.ref]
+    on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
+
+    def agrees(line: _Line) -> bool:
+        return float(np.abs(line.at(times) - ref_times)[[0, -1]].max()) <= _AGREE_SECONDS
+
+    waits = np.abs(np.diff(ref_times)) < _MIN_PACE * np.diff(times)
+    is_still = _advances(times, ref_times) and waits.mean() > 0.5
+    lines = _lines(similarity, times, frames.ref_seconds)
+    best = max(lines, key=_Line.worth)
+    loss = _LINE_LOSS + _NOISE_LOSS * max(0.0, 1.0 - on_path)
+    if best.similarity >= on_path - (_AGREED_LOSS if is_still or agrees(best) else loss):
+        return best
+    # The path tells the tempo too.
+    nearest = max(lines, key=lambda line: line.similarity)
+    agreed = nearest.similarity >= on_path - _AGREED_LOSS and agrees(nearest)
+    return nearest if agreed else None
+
+
+def _advances(times: Float64Array, ref_times: Float64Array) -> bool:
+    return bool(np.ptp(ref_times) >= _MIN_PACE * (np.ptp(times) - 2 * FRAME_SECONDS))
 
 
 def _path_range(frames: FrameSimilarity, times: Float64Array) -> tuple[float, float]:
@@ -149,12 +175,24 @@ def _overlaps(run: Run, times: Float64Array) -> bool:
     return bool(times[0] < run.query_end_seconds and times[-1] >= run.query_start_seconds)
 
 
-def _line(
-    similarity: Float32Array, query: Float64Array, ref: Float64Array
-) -> tuple[float, float, float]:
-    """Tempo and offset of the line ref = tempo * query + offset with the highest mean similarity, and
-    that similarity. similarity: float32 (n, Tr), of the frames at the times `query`, float64 (n,)."""
-    best = (1.0, 0.0, -np.inf, -np.inf)
+class _Line(NamedTuple):
+    """The line ref = tempo * query + offset, and its mean similarity."""
+
+    tempo: float
+    offset: float
+    similarity: float
+
+    def at(self, query: Float64Array | float) -> Float64Array:
+        return np.asarray(self.tempo * query + self.offset)
+
+    def worth(self) -> float:
+        return self.similarity - tempo_penalty(self.tempo)
+
+
+def _lines(similarity: Float32Array, query: Float64Array, ref: Float64Array) -> list[_Line]:
+    """The line with the highest mean similarity of each tempo. similarity: float32 (n, Tr), of the frames
+    at the times `query`, float64 (n,)."""
+    found = []
     starts = np.arange(ref[0], ref[-1] + HALF_FRAME_SECONDS, FRAME_SECONDS)
     for tempo in TEMPI.tolist() if len(query) >= _MIN_FRAMES_OF_TEMPO else [1.0]:
         offsets = starts - tempo * query[0]
@@ -162,11 +200,8 @@ def _line(
         inside = (at >= ref[0] - _BEYOND_SECONDS) & (at <= ref[-1] + 2 * _BEYOND_SECONDS)
         values = mean_along(similarity, at, ref, inside)
         top = int(np.argmax(values))
-        value = float(values[top])
-        if value - tempo_penalty(tempo) > best[3] + 1e-6:
-            offset = float(offsets[top]) + _between(values, top)
-            best = (tempo, offset, value, value - tempo_penalty(tempo))
-    return best[:3]
+        found.append(_Line(tempo, float(offsets[top]) + _between(values, top), float(values[top])))
+    return found
 
 
 def _between(values: Float64Array, at: int) -> float:
