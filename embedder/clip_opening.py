@@ -109,8 +109,8 @@ class ClipOpener(Protocol):
 class InProcessOpener:
     """Opens clips in this process, for trusted clips."""
 
-    def __init__(self, bounds: ClipBounds | None = None) -> None:
-        self._bounds = bounds or clip_bounds(VideoSettings(), IngestSettings())
+    def __init__(self) -> None:
+        self._bounds = clip_bounds(VideoSettings(), IngestSettings())
 
     def open(self, segments: Sequence[Segment], request: ClipRequest) -> Iterator[OpenedClip]:
         """See `ClipOpener.open`."""

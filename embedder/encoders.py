@@ -75,14 +75,14 @@ class PictureStep:
         """Best number of segments per call of `describe`: enough pictures for the backend."""
         return max(1, self.visual.batch_pictures // _PICTURES_A_SEGMENT)
 
-    def describe(self, sampled: Sequence[SampledFrames], *, reference: bool) -> list[Float32Array]:
+    def describe(self, sampled: Sequence[SampledFrames]) -> list[Float32Array]:
         """float32 (T, 512) per segment: unit rows, zero for low-information frames.
 
         The pictures of all segments go to the backend in one call.
         """
         pictures = [picture for frames in sampled for picture in frames.frames[frames.informative]]
         with self._clock.measure(VISUAL_STEP):
-            encoded = self.visual.encode(pictures, reference=reference)
+            encoded = self.visual.encode(pictures)
         vectors = []
         used = 0
         for frames in sampled:

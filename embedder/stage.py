@@ -109,7 +109,7 @@ class EmbedderStage:
 
     def embed(self, group: Sequence[OpenedSegment]) -> list[Embedding]:
         """One embedding per opened segment, in order. The pictures go to the backend together."""
-        vectors = self.pictures.describe([sampled for _, sampled, _ in group], reference=True)
+        vectors = self.pictures.describe([sampled for _, sampled, _ in group])
         return [
             self._embed(segment, sampled, rows, tracks)
             for (segment, sampled, tracks), rows in zip(group, vectors, strict=True)

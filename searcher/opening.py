@@ -25,7 +25,7 @@ def open_writer(
         # Imported where it is used: qdrant-client alone takes half a second.
         from searcher.qdrant.index import QdrantIndex
 
-        return QdrantIndex.open_writer(folder, manifest, settings, answering=answering)
+        return QdrantIndex.open_writer(folder, manifest, settings)
     return LocalIndex.open_writer(folder, manifest, settings, answering=answering)
 
 

@@ -58,10 +58,10 @@ class JobStore(Store):
         """How long an ended job is kept."""
         return int(_HOUR_MILLISECONDS * self._settings.result_hours)
 
-    def check_capacity(self, owner: str, key_id: str, size: int = 0) -> None:
-        """Raises TooManyJobsError if a job of this key with an upload of this size has no place."""
+    def check_capacity(self, owner: str, key_id: str) -> None:
+        """Raises TooManyJobsError if a job of this key has no place, even without an upload."""
         with self._database.read() as connection:
-            self._check(connection, owner, key_id, size)
+            self._check(connection, owner, key_id, 0)
 
     def add(self, new: NewJob, once: Once | None = None) -> tuple[str, bool]:
         """Queue a job. Returns its id, and whether an earlier request with the same Idempotency-Key

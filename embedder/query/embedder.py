@@ -227,7 +227,7 @@ class QueryEmbedder:
         return features + self._described(waiting)
 
     def _described(self, views: Sequence[tuple[str, SampledFrames]]) -> list[ViewFeatures]:
-        rows = self._stage.pictures.describe([frames for _, frames in views], reference=False)
+        rows = self._stage.pictures.describe([frames for _, frames in views])
         return [
             ViewFeatures(name, described, frames.informative, frames.pts_seconds)
             for (name, frames), described in zip(views, rows, strict=True)

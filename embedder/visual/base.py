@@ -46,11 +46,9 @@ class VisualBackend(Protocol):
         """Best number of pictures per call, which keeps the device busy."""
         ...
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         """Describe pictures. They may have different sizes and come from different videos.
 
         pictures: B times uint8 (H, W, 3), RGB, upright; B may be 0. Returns float32 (B, 512), unit norm.
-        `reference` is true for catalogue videos: a backend may embed them more thoroughly than a view of
-        a query; most ignore it.
         """
         ...

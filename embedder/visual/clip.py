@@ -57,8 +57,8 @@ class ClipBackend:
         """`mixed` or `fp32`: the precision chosen for this device."""
         return "mixed" if self.network.mixed else "fp32"
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        """See `VisualBackend.encode`. References are encoded like queries."""
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
+        """See `VisualBackend.encode`."""
         if not len(pictures):
             return np.zeros((0, VISUAL_DIMENSION), dtype=np.float32)
         return unit(np.concatenate(self.network.encode(pictures)))

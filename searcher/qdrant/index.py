@@ -59,7 +59,6 @@ class QdrantIndex(VideoIndex):
         manifest: FolderManifest,
         settings: Settings,
         *,
-        answering: bool = False,
         nodes: Nodes | None = None,
     ) -> QdrantIndex:
         """As `LocalIndex.open_writer`. nodes: instead of those that the settings name."""

@@ -100,7 +100,7 @@ class VisualStep:
     def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
         """See `Step.describe`; a row a frame."""
         sampled = [clip.need_sampled for clip in self._clips.open(segments)]
-        described = self._pictures.describe(sampled, reference=True)
+        described = self._pictures.describe(sampled)
         return [
             SegmentFeature(rows, frames.informative, _seconds(segment))
             for rows, frames, segment in zip(described, sampled, segments, strict=True)

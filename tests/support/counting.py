@@ -28,7 +28,7 @@ class CountingBackend:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         self.calls.append(len(pictures))
         rows = np.zeros((len(pictures), 512), dtype=np.float32)
         if not len(pictures):

@@ -28,7 +28,7 @@ class Plain:
     views = ("identity",)
     closer_views = ("negative",)
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         described = np.zeros((len(pictures), 512), dtype=np.float32)
         for number, picture in enumerate(pictures):
             grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)

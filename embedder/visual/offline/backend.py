@@ -43,8 +43,8 @@ class OfflineBackend:
         )
         self._session = _session(path, threads or usable_cores())
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
-        """See `VisualBackend.encode`. References are encoded like queries."""
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
+        """See `VisualBackend.encode`."""
         described = np.empty((len(pictures), VISUAL_DIMENSION), dtype=np.float32)
         for start in range(0, len(pictures), _BATCH):
             batch = prepared(pictures[start : start + _BATCH])

@@ -76,6 +76,6 @@ class SscdBackend:
         """See `VisualBackend.batch_pictures`."""
         return self._network.batch_pictures
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         """See `VisualBackend.encode`; references and queries are described alike."""
         return unit(self._network.encode(pictures))

@@ -35,10 +35,10 @@ class Brighter(CountingBackend):
     fingerprint = "brighter"
     refuses: Exception | None = None
 
-    def encode(self, pictures: Sequence[UInt8Array], *, reference: bool = False) -> Float32Array:
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         if self.refuses is not None:
             raise self.refuses
-        return super().encode([255 - picture for picture in pictures], reference=reference)
+        return super().encode([255 - picture for picture in pictures])
 
 
 class Slower(Brighter):
