@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
@@ -60,20 +60,9 @@ class StoredException:
     created_at: int
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "bank": self.bank,
-            "query_fingerprint": self.fingerprint,
-            "ref_video_id": self.ref_video_id,
-            "start_seconds": self.start_seconds,
-            "end_seconds": self.end_seconds,
-            "reason": self.reason,
-            "note": self.note,
-            "author": self.author,
-            "key_id": self.key_id,
-            "created_at": iso(self.created_at),
-        }
+        fields = asdict(self)
+        fields["query_fingerprint"] = fields.pop("fingerprint")
+        return fields | {"created_at": iso(self.created_at)}
 
 
 # The decision on a stored match under these exceptions of its reference.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.dashboards.board import EMBEDDER, SERVE, Board, Panel, Query, Row
-from scripts.dashboards.processes import cpu_panel, memory_panel
 from scripts.dashboards.promql import quantile, rate, ratio, total
+from scripts.dashboards.shared_panels import cpu_panel, memory_panel
 
 _EMBEDS = (SERVE, EMBEDDER)
 _HTTP = 'route="/v1/embed"'

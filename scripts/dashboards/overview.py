@@ -16,8 +16,8 @@ from scripts.dashboards.board import (
     Query,
     Row,
 )
-from scripts.dashboards.processes import cpu_panel, memory_panel
 from scripts.dashboards.promql import increase, metric, quantile, rate, ratio, total
+from scripts.dashboards.shared_panels import cpu_panel, memory_panel
 
 _MATCH = 'route="/v1/match"'
 _UP = metric("up", 'job=~"serve|searcher|embedder|producer"')

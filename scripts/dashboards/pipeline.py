@@ -14,6 +14,7 @@ from scripts.dashboards.board import (
     Row,
 )
 from scripts.dashboards.promql import quantile, rate, total
+from scripts.dashboards.shared_panels import message_lag_panel, time_lag_panel
 
 _INDEXES = (SERVE, SEARCHER)
 _NONE = "it has a value only after the first one"
@@ -37,21 +38,11 @@ BOARD = Board(
                     _INDEXES,
                     alert="StoryHashFreshnessPoor",
                 ),
-                Panel(
-                    "How far behind consumers are, in time",
-                    "Age of the message that was read last, while more wait.",
-                    "s",
-                    total("consumer_lag_seconds", by="stage,topic", how="max"),
-                    KAFKA,
-                    alert="StoryHashLagGrowing",
-                ),
-                Panel(
+                time_lag_panel("How far behind consumers are, in time", "stage,topic"),
+                message_lag_panel(
                     "How far behind consumers are, in messages",
                     "Messages that wait, by stage and topic. A backfill may wait long.",
-                    "short",
-                    total("consumer_lag_messages", by="stage,topic"),
-                    KAFKA,
-                    alert="StoryHashLagGrowing",
+                    "stage,topic",
                 ),
                 Panel(
                     "Videos queued in `serve`, by waiting time",

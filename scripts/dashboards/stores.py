@@ -14,6 +14,7 @@ from scripts.dashboards.board import (
     Row,
 )
 from scripts.dashboards.promql import rate, total
+from scripts.dashboards.shared_panels import message_lag_panel, time_lag_panel
 
 _NONE = "it has a value only after the first one"
 # Qdrant's own names; its job is none of the variable's.
@@ -27,22 +28,12 @@ BOARD = Board(
         Row(
             "Kafka",
             (
-                Panel(
+                message_lag_panel(
                     "Lag per process, in messages",
                     "Messages that wait, by stage, topic and process.",
-                    "short",
-                    total("consumer_lag_messages", by="stage,topic,instance"),
-                    KAFKA,
-                    alert="StoryHashLagGrowing",
+                    "stage,topic,instance",
                 ),
-                Panel(
-                    "Lag per process, in time",
-                    "Age of the message that was read last, while more wait.",
-                    "s",
-                    total("consumer_lag_seconds", by="stage,topic,instance", how="max"),
-                    KAFKA,
-                    alert="StoryHashLagGrowing",
-                ),
+                time_lag_panel("Lag per process, in time", "stage,topic,instance"),
                 Panel(
                     "Messages that expired unread",
                     "They were older than the topic's retention.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,33 +39,17 @@ RateOption = Annotated[
         help="Requests per minute; 0 means no limit (default: STORYHASH_HTTP__REQUESTS_PER_MINUTE).",
     ),
 ]
-QueriesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--queries-per-day",
-        min=0,
-        max=MAX_QUOTA,
-        help="Matches, jobs and searches per day, UTC; 0 means no limit (default: no limit).",
-    ),
-]
-UploadOption = Annotated[
-    int | None,
-    typer.Option(
-        "--upload-bytes-per-day",
-        min=0,
-        max=MAX_QUOTA,
-        help="Bytes of uploaded videos per day, UTC; 0 means no limit (default: no limit).",
-    ),
-]
-VideoOption = Annotated[
-    int | None,
-    typer.Option(
-        "--video-seconds-per-day",
-        min=0,
-        max=MAX_QUOTA,
-        help="Seconds of video to decode per day, UTC; 0 means no limit (default: no limit).",
-    ),
-]
+
+
+def _quota(name: str, what: str) -> Any:
+    """An option with a limit per day."""
+    text = f"{what} per day, UTC; 0 means no limit (default: no limit)."
+    return typer.Option(name, min=0, max=MAX_QUOTA, help=text)
+
+
+QueriesOption = Annotated[int | None, _quota("--queries-per-day", "Matches, jobs and searches")]
+UploadOption = Annotated[int | None, _quota("--upload-bytes-per-day", "Bytes of uploaded videos")]
+VideoOption = Annotated[int | None, _quota("--video-seconds-per-day", "Seconds of video to decode")]
 
 
 @app.command("create")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from common.errors import DependencyError, MessageTooLargeError
 from common.log_context import log_context
@@ -27,6 +28,8 @@ _RETRY_SECONDS = 5.0
 # How long after the active generation the one of the second opinion may get a new video. It is matched
 # without a second opinion then.
 _SECOND_SECONDS = 60.0
+# A new video: its id, version and trace id.
+_New: TypeAlias = tuple[str, int, str]
 
 
 class MatchPublisher(Background):
@@ -78,26 +81,21 @@ class MatchPublisher(Background):
         """Tell of some videos; whether there was one. What nobody foresaw costs one video's match."""
         staging = answering.index.staging
         due = [one for one in staging.unmatched() if _is_due(answering, *one[:2])]
-        for video_id, version, trace_id in due:
+        for one in due:
+            video_id, _, trace_id = one
             span = open_span(
                 "match new video", trace_id=trace_id, attributes={"storyhash.video_id": video_id}
             )
             with log_context(video_id=video_id, trace_id=trace_id), spanned(span):
-                self._announce_one(answering, publisher, video_id, version, trace_id)
+                self._announce_one(answering, publisher, one)
         publisher.flush()
         for video_id, version, _ in due:
             staging.matched(video_id, version)
             self._in_hand.done(f"{video_id}@v{version}")
         return bool(due)
 
-    def _announce_one(
-        self,
-        answering: ServingIndex,
-        publisher: Publisher,
-        video_id: str,
-        version: int,
-        trace_id: str,
-    ) -> None:
+    def _announce_one(self, answering: ServingIndex, publisher: Publisher, one: _New) -> None:
+        video_id, version, _ = one
         name = f"{video_id}@v{version}"
         if self._in_hand.is_set_aside(name):
             self._passed_over("set_aside")
@@ -108,7 +106,7 @@ class MatchPublisher(Background):
             return
         try:
             with self._in_hand.holding([name]):
-                self._tell(answering, publisher, video_id, version, trace_id)
+                self._tell(answering, publisher, one)
         except DependencyError:
             raise
         except Exception:
@@ -118,14 +116,8 @@ class MatchPublisher(Background):
     def _passed_over(self, outcome: str) -> None:
         self._metrics.videos_total.labels(STAGE, outcome).inc()
 
-    def _tell(
-        self,
-        answering: ServingIndex,
-        publisher: Publisher,
-        video_id: str,
-        version: int,
-        trace_id: str,
-    ) -> None:
+    def _tell(self, answering: ServingIndex, publisher: Publisher, one: _New) -> None:
+        video_id, version, trace_id = one
         video = answering.index.videos.get(video_id)
         if video is not None and video.version == version:
             self._reviews.tell_indexed(answering, video_id, video.bank, version)
