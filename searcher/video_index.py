@@ -194,9 +194,14 @@ class VideoIndex(Closeable, ABC):
             self.uploads.delete([video.video_id])
 
     @final
-    def delete_video(self, video_id: str) -> bool:
-        """As `delete_videos`, for one video. Returns False if it is unknown."""
-        return self.delete_videos([video_id]) == 1
+    def delete_from_searches(self, video_id: str) -> bool:
+        """Remove a video at once from the catalogue and from what searches find; `finish_deletions`
+        removes the rest. Returns False if it is unknown."""
+        with self.changing:
+            if self.videos.get(video_id) is None:
+                return False
+            self.apply(Change(deleted=[(video_id, 0)]))
+            return True
 
     @final
     def delete_videos(self, video_ids: Sequence[str]) -> int:

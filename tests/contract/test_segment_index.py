@@ -209,8 +209,8 @@ def test_a_deleted_video_is_gone_and_may_come_again(
     first = video(rng, "a", 5)
     put(index, first)
     put(index, video(rng, "aa", 5))
-    assert index.delete_video("a")
-    assert not index.delete_video("a")
+    assert index.delete_videos(["a"])
+    assert not index.delete_videos(["a"])
     assert {name.split("@")[0] for name in found(index, first[0].vector, 20)} == {"aa"}
     assert index.vectors_of("a").refs == []
     version = index.videos.next_version("a")
@@ -239,7 +239,7 @@ def test_it_is_there_when_opened_again(reopen: Open, rng: np.random.Generator) -
     with reopen() as first:
         put(first, segments)
         put(first, video(rng, "b", 2))
-        first.delete_video("b")
+        first.delete_videos(["b"])
     with reopen() as again:
         assert found(again, segments[2].vector, 1) == [segments[2].ref.segment_id]
         assert again.videos.versions() == {"a": 1} == again.shard_versions()

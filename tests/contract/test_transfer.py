@@ -152,7 +152,7 @@ def test_a_video_that_was_deleted_there_comes_back(
     with reopen() as index:
         old = video(rng, "a", 2, version=5)
         index.replace_video(row_of("a", old), old)
-        index.delete_video("a")
+        index.delete_videos(["a"])
         import_catalogue(file, index)
         assert index.videos.versions() == {"a": 6, "shows/ü": 3, "partly dark": 1}
         (hits,) = index.search(films["a"][7].vector[None], 1)

@@ -98,7 +98,7 @@ class Writer(threading.Thread):
             began = time.monotonic()
             fresh = None if kind == "delete" else self._insist_index(name)
             if fresh is None:
-                self._insist(lambda name=name: self._index.delete_video(name))
+                self._insist(lambda name=name: self._index.delete_videos([name]))
             with self._catalogue.lock:
                 old = self._catalogue.live.pop(name, [])
                 if fresh is None:

@@ -90,7 +90,7 @@ def test_the_receipt_finds_a_video_everywhere_it_is(
             "backups": 1,
         }
         assert not before.erased
-        index.delete_video(GONE)
+        index.delete_videos([GONE])
         state.matches.forget_video(GONE)
         after = erasure_receipt(index, GONE, state, backups)
         # What is still sent of it, and the older backup, are seen.
@@ -101,7 +101,7 @@ def test_the_receipt_finds_a_video_everywhere_it_is(
         # Giving up a version leaves a failed video, which is deleted too.
         drop_staged(index, GONE, 9)
         assert not erasure_receipt(index, GONE, state, None).erased
-        index.delete_video(GONE)
+        index.delete_videos([GONE])
         assert erasure_receipt(index, GONE, state, None).erased
         assert not erasure_receipt(index, "kept", state, None).erased
 

@@ -103,8 +103,8 @@ def test_a_deleted_video_is_absent_everywhere(folder: Path, rng: np.random.Gener
         write(index, gone)
         write(index, kept)
         index.save_snapshot()
-        assert index.delete_video("gone")
-        assert not index.delete_video("gone")
+        assert index.delete_videos(["gone"])
+        assert not index.delete_videos(["gone"])
         assert index.videos.get("gone") is None
         index.rebuild()
         assert {hit.ref.video_id for hit in index.search(unit_rows(rng, 1), 30)[0]} == {"kept"}
@@ -137,7 +137,7 @@ def test_a_deleted_video_may_be_indexed_again_under_a_higher_version(
     writer: LocalIndex, rng: np.random.Generator
 ) -> None:
     write(writer, video(rng, "a", 3))
-    writer.delete_video("a")
+    writer.delete_videos(["a"])
     assert writer.videos.next_version("a") == 2
     again = video(rng, "a", 3, version=2)
     write(writer, again)
@@ -152,7 +152,7 @@ def test_rebuilding_from_the_mirror_gives_the_same_answers(
     for name in "abcdef":
         write(writer, [*video(rng, name, 8), embedding(name, 8, None)])
     write(writer, video(rng, "b", 5, version=2))
-    writer.delete_video("d")
+    writer.delete_videos(["d"])
     queries = unit_rows(rng, 20)
     before = writer.search(queries, 10)
     writer.rebuild()
@@ -230,7 +230,7 @@ def test_readers_go_on_while_another_process_writes(
         assert index.vectors_of("b")[0] == []
         assert any("another process is writing" in said for said in index.notices)
         with pytest.raises(DataFolderError, match="is open read-only"):
-            index.delete_video("a")
+            index.delete_videos(["a"])
 
 
 def test_another_models_folder_is_refused(folder: Path, writer: LocalIndex) -> None:

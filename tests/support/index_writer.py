@@ -30,7 +30,7 @@ def main() -> None:
             name = f"v{number % 12}"
             version = index.videos.next_version(name)
             if number % 7 == 6:
-                index.delete_video(name)
+                index.delete_videos([name])
                 print("deleted", name, version, flush=True)  # noqa: T201
                 continue
             points = video(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from common.types import CatalogEntry
-from searcher.index_transaction import Change
 from searcher.storage.video import Video
 from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
@@ -71,9 +70,8 @@ class IndexQueue:
     def delete(self, video_id: str) -> bool:
         """Delete a video, indexed or queued; False if it is unknown."""
         with self._index.changing:
-            if self._index.videos.get(video_id) is None:
+            if not self._index.delete_from_searches(video_id):
                 return False
-            self._index.apply(Change(deleted=[(video_id, 0)]))
             self._due.pop(video_id, None)
             if video_id in self._under_way:
                 self._under_way[video_id] = None

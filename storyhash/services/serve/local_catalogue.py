@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,9 @@ from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
 
 @dataclass(frozen=True, slots=True)
 class OpenedWithQueue(Opened):
-    """Also what is indexed next. delete_from_second: deletes a video, by its id, from the index of the
-    second opinion; does nothing if there is none. second: that index."""
+    """Also what is indexed next. second: the index of the second opinion, None if there is none."""
 
     queue: IndexQueue
-    delete_from_second: Callable[[str], None] = lambda video_id: None
     second: VideoIndex | None = None
 
 
@@ -113,7 +111,9 @@ class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
     def delete_video(self, video_id: str) -> bool:
         opened = self.opened
         known = opened.queue.delete(video_id)
-        opened.delete_from_second(video_id)
+        if opened.second is not None:
+            # After the first one, which says what is wanted here: work in progress on it is dropped.
+            opened.second.delete_from_searches(video_id)
         if known:
             self._metrics.videos_total.labels(STAGE, "deleted").inc()
         return known

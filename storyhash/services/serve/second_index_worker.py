@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from common.metrics import Metrics
-from searcher.index_transaction import Change
 from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem
@@ -54,12 +53,6 @@ class SecondIndexWorker(Background):
                 self._index(plan.work)
                 self._level = sequence
             self._stopping.wait(max(_PAUSE_SECONDS, _PAUSE_FACTOR * spent))
-
-    def delete(self, video_id: str) -> None:
-        """Delete a video that was just deleted from the first index; the work on it is dropped."""
-        with self._second.changing:
-            if self._second.videos.get(video_id) is not None:
-                self._second.apply(Change(deleted=[(video_id, 0)]))
 
     def _index(self, work: Sequence[WorkItem]) -> None:
         self._waiting.set(len(work))

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from common.errors import DependencyError, StoryHashError, UsageError
@@ -146,9 +145,8 @@ def run_serve(
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
             if second_index is not None:
                 begin_second_opinions(metrics)
-            follower = None if second is None else _second_worker(services.index, second, metrics)
-            if follower is not None:
-                workers.append(follower)
+            if second is not None:
+                workers.append(_second_worker(services.index, second, metrics))
             queries = LocalQueries(
                 *(decoder, QueryEmbedder(services.stage), reader),
                 None if second is None else QueryEmbedder(second.stage),
@@ -158,10 +156,8 @@ def run_serve(
                 observe_encoders(second.stage, metrics)
             watch_vectors(metrics, lambda: services.index)
             watch_pending(metrics, queue.waiting_seconds)
-            opened = OpenedWithQueue(answering, queries, queue)
-            if second is not None and follower is not None:
-                opened = replace(opened, delete_from_second=follower.delete, second=second.index)
-            catalogue.open(opened)
+            of_second = None if second is None else second.index
+            catalogue.open(OpenedWithQueue(answering, queries, queue, of_second))
             health.met("index")
             keep_what_is_there()
             hand_over_soon()

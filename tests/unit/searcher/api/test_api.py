@@ -98,7 +98,7 @@ class OneIndex:
         return self.answering
 
     def delete_video(self, video_id: str) -> bool:
-        return self.current().index.delete_video(video_id)
+        return self.current().index.delete_videos([video_id]) == 1
 
 
 @contextmanager

@@ -237,7 +237,7 @@ def test_a_backup_is_of_one_moment_though_videos_change_while_it_is_made(
         if len(calls) == 1:
             write(index, new)
             write(index, added)
-            index.delete_video("b")
+            index.delete_videos(["b"])
             held = index.videos.get("c")
             assert held is not None
             grown = replace(held, segments=held.segments + 1)

@@ -171,7 +171,7 @@ def test_a_video_that_is_deleted_while_a_job_works_is_not_in_its_result(
     finish = jobs.finish
 
     def deleted_meanwhile(*given: Any, **values: Any) -> None:
-        index.delete_video("a.mp4")
+        index.delete_videos(["a.mp4"])
         finish(*given, **values)
 
     monkeypatch.setattr(jobs, "finish", deleted_meanwhile)

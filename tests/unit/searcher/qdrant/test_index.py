@@ -263,7 +263,7 @@ def test_any_number_of_processes_answer_without_a_folder(
             assert end is None
             with pytest.raises(DataFolderError, match="read-only"):
                 put(one, video(rng, "c", 1))
-        index.delete_video("a")
+        index.delete_videos(["a"])
         for one in readers:
             assert one.videos.get("a") is None
             assert one.vectors_of("a").refs == []
@@ -293,7 +293,7 @@ def test_what_was_committed_becomes_visible_although_the_register_failed(
     with monkeypatch.context() as broken:
         broken.setattr(Register, "write", fails)
         with pytest.raises(DependencyError):
-            index.delete_video("a")
+            index.delete_videos(["a"])
     index.close()
     # And so does the next start.
     with writer(nodes, tmp_path) as again:
@@ -348,7 +348,7 @@ def test_a_video_that_is_deleted_before_it_is_complete_leaves_nothing(
         index.store.upsert(half[:2])
     with writer(nodes, tmp_path) as again:
         assert len(again.segments_of("a")) == 2
-        assert again.delete_video("a")
+        assert again.delete_videos(["a"])
         assert again.segments_of("a") == []
         put(again, video(rng, "a", 3, version=again.videos.next_version("a")))
         assert again.shard_versions() == {"a": 2}
@@ -378,7 +378,7 @@ def test_a_folder_from_a_backup_takes_over_what_changed_later(
         put(index, video(rng, "changed", 4, version=2))
         put(index, video(rng, "changed", 5, version=3))
         put(index, video(rng, "new", 2))
-        index.delete_video("deleted")
+        index.delete_videos(["deleted"])
     with writer(nodes, tmp_path / "backup") as again:
         versions = {"kept": 1, "changed": 3, "new": 1}
         assert again.videos.versions() == versions == again.shard_versions()
@@ -390,7 +390,7 @@ def test_a_folder_from_a_backup_takes_over_what_changed_later(
             assert versions_found(again.store, segments[0]) == [next_version] * 2
     # A folder that is lost altogether knows of deletions, too.
     with writer(nodes, tmp_path / "now") as index:
-        index.delete_video("kept")
+        index.delete_videos(["kept"])
     with writer(nodes, tmp_path / "lost") as again:
         assert again.videos.next_version("kept") == 2
 
@@ -434,7 +434,7 @@ def test_what_is_left_of_a_deleted_video_is_found(
     segments = video(rng, "a", 3)
     with writer(nodes, tmp_path) as index:
         put(index, segments)
-        index.delete_video("a")
+        index.delete_videos(["a"])
         assert index.segments_of("a") == []
         # A write that was held up arrives.
         index.store.upsert(segments[:2])
@@ -624,7 +624,7 @@ def test_no_file_of_a_deleted_upload_is_left(
             index.uploads.keep(file, "a", path)
         put(index, video(rng, "a", 3))
         assert index.uploads.count("a") == 1
-        index.delete_video("a")
+        index.delete_videos(["a"])
         assert index.uploads.count("a") == 0
         unfinished = path.parent.parent / "crashed.new"
         unfinished.write_bytes(b"film")
@@ -638,7 +638,7 @@ def test_the_catalogue_is_rewritten_without_what_was_deleted(
     with writer(nodes, tmp_path) as index:
         points = video(rng, "a", 3)
         index.replace_video(replace(row(points), title="a secret title"), points)
-        index.delete_video("a")
+        index.delete_videos(["a"])
         index.compact()
         files = [path.read_bytes() for path in tmp_path.glob("videos.sqlite*")]
         assert not any(b"a secret title" in content for content in files)

@@ -290,7 +290,7 @@ def test_a_video_that_is_deleted_while_it_is_matched_leaves_no_match(
     record = store.record
 
     def deleted_meanwhile(found: Any) -> list[int]:
-        index.delete_video(COPY)
+        index.delete_videos([COPY])
         return record(found)
 
     monkeypatch.setattr(store, "record", deleted_meanwhile)
@@ -305,7 +305,7 @@ def test_a_video_that_is_deleted_while_it_is_excepted_has_no_exception(
     store, add = review.keyed.state.exceptions, review.keyed.state.exceptions.add
 
     def deleted_meanwhile(*given: Any, **options: Any) -> Any:
-        review.keyed.api.index.delete_video(COPY)
+        review.keyed.api.index.delete_videos([COPY])
         return add(*given, **options)
 
     monkeypatch.setattr(store, "add", deleted_meanwhile)
@@ -332,7 +332,7 @@ def test_a_deleted_video_is_the_best_non_match_no_more(
 
     def deleted_meanwhile(found: Any) -> list[int]:
         deleted.extend(one.detail["best_non_match"]["video_id"] for one in found[:1])
-        index.delete_video(deleted[0])
+        index.delete_videos([deleted[0]])
         return record(found)
 
     monkeypatch.setattr(review.keyed.state.matches, "record", deleted_meanwhile)
@@ -463,7 +463,7 @@ def test_matches_have_the_titles_that_their_videos_have_now(review: Reviewing) -
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["ref_title"] for row in rows} == {"Tea", "Tea again"}
     # The id may have become that of another bank's video.
-    review.keyed.api.index.delete_video(A)
+    review.keyed.api.index.delete_videos([A])
     assert ("", "") in titles("/v1/matches")
 
 

@@ -78,7 +78,7 @@ def test_a_snapshot_that_waits_while_a_video_is_deleted_does_not_keep_the_video(
         def late(saved: SavedShard, *given: Any) -> None:
             monkeypatch.setattr(SavedShard, "save", save)
             # The shard is frozen, and another thread writes first.
-            index.delete_video("a")
+            index.delete_videos(["a"])
             save(saved, *given)
 
         monkeypatch.setattr(SavedShard, "save", late)
@@ -101,7 +101,7 @@ def test_a_deletion_that_no_snapshot_has_yet_is_finished_by_the_next_start(
             patched.setattr(Shard, "replace_videos", full)
             with pytest.raises(MemoryError):
                 index.replace_video(Video("b", "/b", version=1), video(rng, "b", 4))
-        index.delete_video("a")
+        index.delete_videos(["a"])
         assert names(index) == index.videos.unpurged() == ["a"]
     with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
         assert names(index) == ["b"]
@@ -122,5 +122,5 @@ def test_a_video_that_is_deleted_after_the_catalogue_was_lost_is_in_no_snapshot(
         path.unlink()
     with LocalIndex.open_writer(data, MANIFEST, Settings()) as index:
         assert index.notices == ["the catalogue was rebuilt from the mirror: 2 videos"]
-        index.delete_video("a")
+        index.delete_videos(["a"])
         assert names(index) == ["b"]

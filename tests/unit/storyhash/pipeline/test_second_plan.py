@@ -129,7 +129,7 @@ def test_work_is_dropped_when_the_first_catalogue_changes(
     assert is_wanted(item, first.videos, second.videos)
     add(first, "film", 2, bank="news")
     assert not is_wanted(item, first.videos, second.videos)
-    first.delete_video("film")
+    first.delete_videos(["film"])
     assert not is_wanted(item, first.videos, second.videos)
 
 
@@ -150,5 +150,5 @@ def test_only_the_same_file_in_the_same_bank_is_answered_from(
     covers = covered_by(first.videos, second.videos)
     assert covers("film", "default") is covered
     assert not covers("missing", "default")
-    first.delete_video("film")
+    first.delete_videos(["film"])
     assert not covers("film", "default")

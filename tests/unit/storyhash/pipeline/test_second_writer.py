@@ -175,7 +175,7 @@ def test_a_video_deleted_before_the_second_index_has_it_does_not_come_there(
     write = SecondWriter.write
 
     def deleted_before(writer: SecondWriter, video_id: str, *more: Any) -> VideoOutcome | None:
-        both.first.delete_video(video_id)
+        both.first.delete_videos([video_id])
         return write(writer, video_id, *more)
 
     monkeypatch.setattr(SecondWriter, "write", deleted_before)
@@ -189,7 +189,7 @@ def test_the_follower_leaves_out_what_has_been_written_meanwhile(both: Both) -> 
     (row,) = both.first.videos.all()
     item = WorkItem(CatalogEntry("a", "/a"), 1, "", row.fingerprint)
     assert not is_wanted(item, both.first.videos, both.second.videos)
-    both.second.delete_video("a")
+    both.second.delete_videos(["a"])
     assert is_wanted(item, both.first.videos, both.second.videos)
 
 

@@ -74,7 +74,7 @@ def test_a_video_that_is_deleted_while_it_is_disabled_is_not_disabled(
     store, disable = keyed.state.curation, keyed.state.curation.disable
 
     def deleted_meanwhile(*given: Any) -> None:
-        keyed.api.index.delete_video(COPY)
+        keyed.api.index.delete_videos([COPY])
         disable(*given)
 
     monkeypatch.setattr(store, "disable", deleted_meanwhile)

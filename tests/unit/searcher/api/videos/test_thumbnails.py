@@ -31,6 +31,6 @@ def test_a_picture_is_sent_to_who_may_see_the_video_until_it_is_deleted(keyed: K
     assert error_of(keyed.ask("GET", path, news)) == (404, "unknown_video")
     assert keyed.ask("GET", f"/v1/videos/{A}/thumbnail", keyed.all).status_code == 204
     assert keyed.ask("GET", f"{path}?seconds=-1", shows).status_code == 400
-    keyed.api.index.delete_video(COPY)
+    keyed.api.index.delete_videos([COPY])
     assert keyed.api.index.thumbnails.count(COPY) == 0
     assert error_of(keyed.ask("GET", path, shows)) == (404, "unknown_video")
