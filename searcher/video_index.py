@@ -242,8 +242,7 @@ class VideoIndex(Closeable, ABC):
     @abstractmethod
     def compact(self) -> None:
         """Rewrite what is stored without the bytes of what was deleted. Changes wait, searches do not.
-        Raises UsageError if another server stores the vectors' copy, DataFolderError if read-only,
-        StorageError."""
+        Raises UsageError if the mirror is a server, DataFolderError if read-only, StorageError."""
 
     @final
     def close(self) -> None:
