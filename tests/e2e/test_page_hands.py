@@ -353,6 +353,7 @@ def test_the_page_works_where_the_browser_keeps_nothing(browser: Any, service: S
         assert wait_for(browser, ".drop .hint", "4 videos")
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+        browser.get("about:blank")
     assert errors(browser) == []
 
 
