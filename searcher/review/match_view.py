@@ -55,15 +55,17 @@ def matches_to_json(
 def _add_names(value: dict[str, Any], title_of: TitleOf) -> None:
     bank, query, non_match = value["bank"], value["query"], value.get("best_non_match")
     value["ref_uri"] = shown_uri(value["ref_video_id"], value["ref_uri"])
-    value["ref_title"] = title_of(value["ref_video_id"], bank)
+    value["ref_title"] = title_of(value["ref_video_id"], bank) or ""
     if query["video_id"] is not None:
-        title = title_of(query["video_id"], query["bank"])
+        title = title_of(query["video_id"], query["bank"]) or ""
         uri = shown_uri(query["video_id"], query["uri"])
         value["query"] = {**query, "uri": uri, "title": title}
     if non_match is not None:
-        title = title_of(non_match["video_id"], bank)
+        its_title = title_of(non_match["video_id"], bank)
         uri = shown_uri(non_match["video_id"], non_match["uri"])
-        value["best_non_match"] = {**non_match, "uri": uri, "title": title}
+        shown = {**non_match, "uri": uri, "title": its_title}
+        # Who may see the match may not see a video that was moved to another bank.
+        value["best_non_match"] = None if its_title is None else shown
 
 
 def _match(

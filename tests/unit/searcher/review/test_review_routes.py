@@ -314,6 +314,18 @@ def test_a_video_that_is_deleted_while_it_is_excepted_has_no_exception(
     assert store.count_of(COPY) == 0
 
 
+def test_a_video_of_another_bank_is_the_best_non_match_no_more(review: Reviewing) -> None:
+    path = f"/v1/matches/{review.match_id(A)}"
+    match = review.ask("GET", path).json()
+    place = f"/v1/videos/{match['best_non_match']['video_id']}"
+    for bank, shown in (("theirs", None), ("default", match["best_non_match"])):
+        moved = review.ask("PATCH", place, review.keyed.all, json={"bank": bank})
+        assert moved.status_code == 200, moved.text
+        assert review.ask("GET", path).json() == {**match, "best_non_match": shown}
+        pack = review.ask("GET", f"{path}/evidence").json()
+        assert pack["match"]["best_non_match"] == shown
+
+
 def test_a_deleted_video_is_the_best_non_match_no_more(
     review: Reviewing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
