@@ -9,6 +9,7 @@ import { DECISIONS, changes, inline, nameOf, percent, sentence, share, why } fro
 
 // Titles that are looked up for one answer.
 const MOST_NAMED = 40;
+const MOST_EXCLUDED = 10;
 const RANK = { copy: 0, review: 1, no_match: 2 };
 
 /** Matches by reference, the strongest decision first, then the most probable. */
@@ -23,13 +24,15 @@ function grouped(matches) {
   return [...groups.values()].map((list) => list.sort(order)).sort((a, b) => order(a[0], b[0]));
 }
 
-/** Show an answer of the API. query: `{noun, name, file, video_id}`. Returns `{node, shortcuts, release}`. */
+/** Show an answer of the API. query: `{noun, name, file, video_id, bank}`; bank: that alone was asked for, or "". Returns `{node, shortcuts, release}`. */
 export async function answerView(answer, query, total) {
   const whole = { ...query, duration_seconds: answer.query.duration_seconds };
   const shown = grouped(answer.matches);
   const [candidate] = answer.candidates;
   const titles = new Map();
-  const named = [...(candidate ? [candidate] : []), ...shown.map(([best]) => best)].slice(0, MOST_NAMED);
+  // What matches, but does not count; one item for each reference.
+  const excluded = grouped([...(answer.excepted ?? []), ...(answer.negatives ?? [])]).map(([best]) => best).slice(0, MOST_EXCLUDED);
+  const named = [...(candidate ? [candidate] : []), ...excluded, ...shown.map(([best]) => best)].slice(0, MOST_NAMED);
   await Promise.all(named.map(async ({ video_id: id }) => titles.set(id, await video(id))));
   const name = (match) => nameOf(match.video_id, titles.get(match.video_id));
 
@@ -46,6 +49,7 @@ export async function answerView(answer, query, total) {
       heading,
       ...(shown.length ? [] : [nearest(candidate, name)]),
       ...notes.map((text) => el("p", { class: "notice" }, text)),
+      ...(excluded.length ? [notCounted(excluded, name)] : []),
     ),
   );
   let open = null;
@@ -54,7 +58,8 @@ export async function answerView(answer, query, total) {
   if (!shown.length) {
     heading.append(
       el("span", { class: "said no_match" }, `${DECISIONS.no_match}:`),
-      total === 0 ? " the catalogue is empty." : ` this ${whole.noun} is in no ${whole.video_id ? "other " : ""}video of the catalogue.`,
+      total === 0 ? " the catalogue is empty."
+        : ` this ${whole.noun} is in no ${whole.video_id ? "other " : ""}video of ${whole.bank ? `bank ${inline(whole.bank)}` : "the catalogue"}${excluded.length ? " that counts" : ""}.`,
     );
     announce(heading.textContent);
     return { node, shortcuts: () => [], release };
@@ -106,6 +111,16 @@ export async function answerView(answer, query, total) {
   ];
   select(0);
   return { node, shortcuts: () => [...moves, ...open.shortcuts, ...(panel?.shortcuts ?? [])], release };
+}
+
+/** What people have excluded, with a link to each stored match. */
+function notCounted(matches, name) {
+  const links = matches.map((one) => {
+    const text = el("bdi", {}, name(one));
+    return one.match_id === undefined ? text : el("a", { href: `#/case/${one.match_id}` }, text);
+  });
+  return el("p", { class: "notice" }, "Matches that do not count, because of an exception or a negative bank: ",
+    links.flatMap((link, index) => (index ? [", ", link] : [link])), ".");
 }
 
 /** The best non-match, and why it was not enough. */

@@ -13,6 +13,8 @@ export function askView(parameters) {
   let answer = null;
   let running = null;
   let total = null;
+  // The bank that the last question is about; empty for all.
+  let chosen = "";
 
   const input = el("input", { type: "file", id: "file", accept: "video/*,.mkv,.ts,.mxf,.avi,.flv,.wmv", class: "visually-hidden" });
   input.onchange = () => input.files.length && askFile(input.files[0]);
@@ -64,7 +66,7 @@ export function askView(parameters) {
   }
   countVideos().catch((error) => running || place.replaceChildren(errorBox(error)));
 
-  const path = (jobs, more = {}) => withQuery(jobs ? "/v1/jobs" : "/v1/match", { ...more, bank: bank.value.trim(), thorough: thorough.checked ? "true" : "" });
+  const path = (jobs, more = {}) => withQuery(jobs ? "/v1/jobs" : "/v1/match", { ...more, bank: chosen, thorough: thorough.checked ? "true" : "" });
 
   function askFile(file) {
     input.value = "";
@@ -86,6 +88,7 @@ export function askView(parameters) {
   async function ask(query, work) {
     running?.abort();
     const controller = (running = new AbortController());
+    chosen = bank.value.trim();
     performance.clearMarks();
     performance.mark("asked");
     answer?.release();
@@ -103,7 +106,7 @@ export function askView(parameters) {
       performance.mark("sent");
       const json = jobs ? await resultOf(first, shown.update, controller.signal) : first;
       performance.mark("answered");
-      const view = await answerView(json, query, total);
+      const view = await answerView(json, { ...query, bank: chosen }, total);
       if (running !== controller) return view.release();
       answer = view;
       node.classList.add("answered");

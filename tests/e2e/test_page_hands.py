@@ -387,3 +387,34 @@ def test_what_a_negative_bank_changed_is_not_called_an_exception(
         signed_in(browser, f"{service.running.url}/#/case/{made}", service.key)
         assert wait_for(browser, ".headline .notice", "A video of a negative bank changed it")
     assert errors(browser) == []
+
+
+def test_no_match_says_in_which_bank_and_what_does_not_count(
+    browser: Any, service: Served, films: Path
+) -> None:
+    def asked(bank: str) -> str:
+        browser.get("about:blank")
+        browser.get(f"{service.running.url}/#/ask")
+        wait_for(browser, ".drop .hint", "4 videos")
+        browser.find_element("css selector", ".options summary").click()
+        browser.find_element("id", "bank").send_keys(bank)
+        browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+        return str(wait_for(browser, ".verdict", "No match").text)
+
+    number = matched(service, films)
+    with Client(service.running.url, service.admin) as client:
+        match = client.show_match(number)
+        fingerprint = match.query.fingerprint
+        made = client.add_exception(match.ref_video_id, "mine", query_fingerprint=fingerprint)
+        client.put_bank("empty")
+        try:
+            signed_in(browser, f"{service.running.url}/#/ask", service.key)
+            assert asked("empty") == "No match: this upload is in no video of bank empty."
+            assert asked("").endswith("in no video of the catalogue that counts.")
+            (link,) = browser.find_elements("css selector", ".headline .notice a")
+            assert link.get_attribute("href").endswith(f"#/case/{number}")
+        finally:
+            client.delete_bank("empty")
+            assert made.id is not None
+            client.delete_exception(made.id)
+    assert errors(browser) == []
