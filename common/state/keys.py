@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from common.errors import StateError, UsageError
 from common.printable import printable
@@ -102,10 +102,14 @@ class KeyStore(Store):
         """Create a key. Returns it and its text, which is known only now. Raises UsageError if there are
         too many keys."""
         key, token, values = self._made(new)
+        # Revoked and expired keys are kept, because the audit log names them, but they do not count.
+        expires = API_KEYS.c.expires_at
+        valid = (API_KEYS.c.revoked_at.is_(None), or_(expires.is_(None), expires > key.created_at))
         with self._database.change() as connection:
-            count = connection.execute(select(func.count()).select_from(API_KEYS)).scalar_one()
+            query = select(func.count()).select_from(API_KEYS).where(*valid)
+            count = connection.execute(query).scalar_one()
             if count >= MAX_KEYS:
-                raise UsageError(f"there are {count} keys, which is the maximum")
+                raise UsageError(f"there are {count} valid keys, which is the maximum; revoke some")
             connection.execute(insert(API_KEYS).values(values))
         return key, token
 

@@ -142,3 +142,18 @@ def test_each_role_may_do_what_those_before_it_may() -> None:
     roles = [Role.READER, Role.REVIEWER, Role.WRITER, Role.ADMIN]
     for number, role in enumerate(roles):
         assert [role.includes(other) for other in roles] == [other <= number for other in range(4)]
+
+
+def test_revoked_and_expired_keys_leave_room_for_others(
+    keys: KeyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.state.keys.MAX_KEYS", 2)
+    first, _ = keys.create(NewKey("first", Role.READER))
+    keys.create(NewKey("second", Role.READER, expires_seconds=60))
+    with pytest.raises(UsageError, match="2 valid keys, which is the maximum; revoke some"):
+        keys.create(NewKey("third", Role.READER))
+    keys.revoke(first.id)
+    clock.now += 61
+    keys.create(NewKey("third", Role.READER))
+    keys.create(NewKey("fourth", Role.READER))
+    assert len(keys.page()[0]) == 4
