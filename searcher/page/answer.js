@@ -33,7 +33,8 @@ export async function answerView(answer, query, total) {
   // What matches, but does not count; one item for each reference.
   const excluded = grouped([...(answer.excepted ?? []), ...(answer.negatives ?? [])]).map(([best]) => best).slice(0, MOST_EXCLUDED);
   const named = [...(candidate ? [candidate] : []), ...excluded, ...shown.map(([best]) => best)].slice(0, MOST_NAMED);
-  await Promise.all(named.map(async ({ video_id: id }) => titles.set(id, await video(id))));
+  // Without its title, a video has the name that its id gives it.
+  await Promise.all(named.map(async ({ video_id: id }) => titles.set(id, await video(id).catch(() => null))));
   const name = (match) => nameOf(match.video_id, titles.get(match.video_id));
 
   const notes = [

@@ -37,7 +37,7 @@ export function caseView(query, matches, told = null) {
 
   async function build() {
     const refId = matches[0].video_id;
-    const found = await video(refId);
+    const found = await video(refId).catch(() => null);
     if (released) return;
     const name = nameOf(refId, found);
     const refSeconds = found?.duration_seconds || Math.max(...matches.map((one) => one.ref_end_seconds));

@@ -46,6 +46,7 @@ export function queueView() {
   const list = el("ol", { class: "queue-list" });
   const csv = el("button", { type: "button", class: "small", onclick: () => saveCsv() }, "Save as CSV");
   let shown = [];
+  let cursor = queue.cursors.at(-1);
 
   const bulk = bulkBar((changed) => (changed ? pages.load() : mark()));
   const pages = pagedList({
@@ -56,6 +57,9 @@ export function queueView() {
     show: (items) => {
       shown = items;
       queue.ids = items.map((match) => match.id);
+      // Another page begins at its first match.
+      if (cursor !== queue.cursors.at(-1)) queue.index = 0;
+      cursor = queue.cursors.at(-1);
       bulk.selected.clear();
       const alike = new Map();
       for (const match of items) alike.set(kindOf(match), [...(alike.get(kindOf(match)) ?? []), match.id]);

@@ -35,7 +35,7 @@ export function storedCaseView(_, [id]) {
     const done = changes(best);
     open = caseView(query, ranges, best);
     panel = verdictPanel(match.id, match, (changed) => headline.replaceWith((headline = told(changed))));
-    const others = el("div", {});
+    const [others, problem] = [el("div", {}), el("div", {})];
     // The decision changes when an exception is made or removed.
     const told = (now) => el("div", { class: `card headline ${now.decision}` },
       el("p", { class: "of" }, el("bdi", {}, query.name)),
@@ -45,19 +45,21 @@ export function storedCaseView(_, [id]) {
         : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. ${now.ranges.some((one) => one.exceptions) ? "An exception" : "A video of a negative bank"} changed it.`));
     let headline = told(match);
     const evidence = ["HTML", "JSON"].map((kind) => el(
-      "button", { type: "button", class: "small", onclick: () => saveEvidence(kind).catch((error) => node.prepend(errorBox(error))) },
+      "button", { type: "button", class: "small", onclick: () => saveEvidence(kind).then(() => problem.replaceChildren(), (error) => problem.replaceChildren(errorBox(error))) },
       `Evidence as ${kind}`));
     node.replaceChildren(
       el("p", { class: "row" }, el("a", { href: "#/queue" }, "← Queue"),
         place >= 0 ? el("span", { class: "muted" }, `${place + 1} of ${queue.ids.length} on this page`) : null,
         el("span", { class: "evidence" }, evidence)),
+      problem,
       headline,
       el("div", { class: "card" }, panel.node),
       el("div", { class: "card" }, open.node),
       others,
     );
     announce(sentence(best, query, name));
-    await showOthers(match, others);
+    // The case is there, whatever becomes of the list.
+    showOthers(match, others).catch((error) => others.replaceChildren(errorBox(error)));
   }
 
   async function saveEvidence(kind) {

@@ -57,6 +57,14 @@ const headers = { Link: '</v1/matches?more>; rel="next"' };
 window.fetch = async (path, options) => options.headers?.Accept === "text/csv"
   ? new Response("id\\n1\\n", { headers }) : fetched(path, options);
 """
+# The service has no time for titles, for the other matches of a query, and for evidence.
+BUSY = """
+const fetched = window.fetch;
+const rare = /^\\/v1\\/videos\\/[^/?]+$|query_fingerprint|evidence$/;
+const body = JSON.stringify({ error: { code: "busy", message: "try again later" } });
+window.fetch = async (path, ...rest) =>
+  rare.test(path) ? new Response(body, { status: 503 }) : fetched(path, ...rest);
+"""
 # Notes how a file that the page makes begins.
 BLOBS = """
 const made = URL.createObjectURL;
@@ -417,4 +425,59 @@ def test_no_match_says_in_which_bank_and_what_does_not_count(
             client.delete_bank("empty")
             assert made.id is not None
             client.delete_exception(made.id)
+    assert errors(browser) == []
+
+
+def test_what_is_beside_a_case_or_an_answer_does_not_take_it_away(
+    browser: Any, service: Served, films: Path
+) -> None:
+    with several(service, films) as (first, *_):
+        signed_in(browser, f"{service.running.url}/#/queue", service.key)
+        wait_for(browser, ".queue-row")
+        browser.execute_script(BUSY)
+        browser.execute_script("location.hash = arguments[0]", f"#/case/{first}")
+        wait_for(browser, ".answer > div > .notice.bad", "later")
+        assert browser.find_element("css selector", ".choices button").is_displayed()
+        for _ in range(2):
+            wait_for(browser, ".evidence button", "JSON").click()
+            wait_for(browser, ".answer > div:nth-of-type(1) .notice.bad", "later")
+        assert len(browser.find_elements("css selector", ".notice.bad")) == 2
+        # Without its title a video has the name of its id.
+        browser.execute_script("location.hash = '#/ask'")
+        wait_for(browser, ".drop .hint", "4 videos")
+        browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+        assert wait_for(browser, ".verdict", "Copy").text.endswith("of a.")
+        wait_for(browser, ".player video[aria-label=Reference]")
+    assert errors(browser) == []
+
+
+def test_another_page_of_the_queue_begins_at_its_first_match(
+    browser: Any, service: Served, films: Path
+) -> None:
+    number = matched(service, films)
+    with state_of(service) as state:
+        match = state.matches.get(number, None)
+        assert match is not None
+        state.matches.record(
+            [
+                FoundMatch(
+                    f"sha256:page {index}", "a.mp4", "pages", None, "copy", 0.99, match.detail
+                )
+                for index in range(60)
+            ]
+        )
+    signed_in(browser, f"{service.running.url}/#/queue", service.key)
+    wait_for(browser, ".filters #bank").send_keys("pages")
+    wait_for(browser, ".count", "1–50 of 60")
+    browser.execute_script("document.activeElement.blur()")
+    for _ in range(3):
+        press(browser, "j")
+    browser.find_element("css selector", ".pages button:last-child").click()
+    wait_for(browser, ".count", "51–60 of 60")
+    focused = "return document.activeElement.closest('.queue-item')"
+    assert browser.execute_script(focused) is None
+    browser.execute_script("document.activeElement.blur()")
+    press(browser, "j")
+    (row, *_) = browser.find_elements("css selector", ".queue-item")
+    assert browser.execute_script(focused) == row
     assert errors(browser) == []
