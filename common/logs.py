@@ -21,6 +21,8 @@ ACCESS_LOGGER = "storyhash.access"
 # of kafka-python logs an error per attempt and kind.
 _PAUSE_SECONDS = 60.0
 _MAX_KINDS = 200
+# What kafka-python says while no broker answers. `BrokerWatch` reports that once, with what to do.
+_OUTAGE = re.compile(r"\b(RequestTimedOutError|KafkaConnectionError|NodeNotReadyError)\b")
 
 
 def start_logging(settings: ServiceSettings | None = None) -> None:
@@ -53,7 +55,8 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
 
 class _Repeated(logging.Filter):
     """Leaves out a warning of ours, or an event of kafka-python, if one of the last minute was the same.
-    The next one has their number as `left_out`. Errors of ours are always logged."""
+    The next one has their number as `left_out`. Errors of ours are always logged, and those of
+    kafka-python that only say that no broker answers never are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +65,8 @@ class _Repeated(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the event is logged."""
+        if record.name.startswith("kafka") and _OUTAGE.search(record.getMessage()):
+            return False
         kind = _kind(record)
         if kind is None:
             return True

@@ -3,10 +3,10 @@
 
     python -m scripts.figures RESULTS
 
-RESULTS holds what these wrote with --json: search.json, qdrant.json, backup.json, embedding.json,
-models.json and streaming.json (scripts/bench), and NAME.json of what scripts/faults ran. Each block
-between `<!-- figures: NAME -->` and `<!-- end -->` is replaced; one whose results are not there, and the
-rest of a document, are left as they are. The sizing tables follow from them.
+RESULTS holds what these wrote with --json: search.json, qdrant.json, backup.json, sizes.json,
+embedding.json, models.json and streaming.json (scripts/bench), and NAME.json of what scripts/faults ran.
+Each block between `<!-- figures: NAME -->` and `<!-- end -->` is replaced; one whose results are not
+there, and the rest of a document, are left as they are. The sizing tables follow from them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
     *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "paper", "streaming")),
-    *(ROOT / "docs" / "operations" / f"{name}.md" for name in ("backup", "qdrant")),
+    *(ROOT / "docs" / "operations" / f"{name}.md" for name in ("backup", "install", "qdrant")),
 )
 PROFILES = ("sscd-motion", "offline")
 
@@ -163,6 +163,14 @@ def backup(load: Load) -> str:
     return f"{steps}\n\n{figures_stores.backup_summary(results)}"
 
 
+def sizes(load: Load) -> str:
+    """What a segment takes, with one profile and with a second opinion."""
+    results = load("sizes")
+    rows = table(figures_stores.SIZES_HEAD, figures_stores.size_rows(results))
+    small, large = results["segments"]
+    return f"{rows}\n\nThe slopes between catalogues of {small:,} and {large:,} segments."
+
+
 def streaming(load: Load) -> str:
     """Throughput, memory, recovery and latency, each beside its bound."""
     return table(["", "", "compare with"], throughput(load))
@@ -184,6 +192,7 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
     "models": models,
     "qdrant": qdrant,
     "backup": backup,
+    "sizes": sizes,
     "streaming": streaming,
     "fire": fire,
     "service": service,

@@ -1,4 +1,4 @@
-"""Tables of `scripts/bench qdrant` and `scripts/bench backup`."""
+"""Tables of `scripts/bench qdrant`, `scripts/bench backup` and `scripts/bench sizes`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ STORE_HEAD = [
 ]
 _NAMES = {"faiss": "FAISS", "server": "one Qdrant server", "cluster": "three Qdrant nodes"}
 BACKUP_HEAD = ["step", "seconds"]
+SIZES_HEAD = ["bytes per segment", "one profile", "with a second opinion", "ratio"]
+_SIZES = {
+    "memory": "memory of the index and of the mirror's process",
+    "mirror": "mirror, on disk",
+    "snapshots": "two snapshots, which share files",
+    "backup": "a backup",
+}
 _STEPS = {
     "create": "create, while the index answers",
     "verify": "verify",
@@ -82,3 +89,12 @@ def backup_summary(results: dict[str, Any]) -> str:
         f"{results['bytes_per_segment']:,} bytes per segment. Of {beside['searches']:,} searches while "
         f"it was made, the slowest took {beside['slowest_ms']:.0f} ms."
     )
+
+
+def size_rows(results: dict[str, Any]) -> list[list[str]]:
+    """A row for each kind of bytes."""
+    one, two = results["one profile"], results["with a second opinion"]
+    return [
+        [name, f"{one[kind]:,}", f"{two[kind]:,}", f"{two[kind] / one[kind]:.2f}"]
+        for kind, name in _SIZES.items()
+    ]

@@ -88,6 +88,12 @@ def test_clients_do_not_log_each_attempt_to_connect(capsys: pytest.CaptureFixtur
     logging.getLogger("kafka.net.manager").error("Connection failed")
     logging.getLogger("kafka.coordinator").warning("rebalancing")
     logging.getLogger("kafka.coordinator").error("the group is gone")
+    # Of a broker that hangs: our own line says so.
+    for name in ("kafka.cluster", "kafka.consumer.fetcher"):
+        logging.getLogger(name).error(
+            "failed [Error 7] RequestTimedOutError: Request timed out after %d ms", 4999
+        )
+        logging.getLogger(name).error("Fetch failed: KafkaConnectionError: Connection timed out")
     logging.getLogger("opentelemetry.exporter.otlp").warning("retrying in 1 s")
     logging.getLogger("opentelemetry.exporter.otlp").error("Failed to export spans")
     assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
