@@ -75,10 +75,13 @@ async function fetched(path, options) {
 
 /** The response of one call; asks for a key where one is required, but not `quietly`. Raises ApiError. */
 export async function send(path, { quietly = false, ...options } = {}) {
+  let used = kept.getItem(KEY);
   let response = await fetched(path, options);
   while (response.status === 401 && !quietly) {
     const reason = problem(401, await response.text()).message;
-    if (!(await askForKey(reason))) throw new ApiError(401, "unauthorized", reason);
+    // Another call may have got a key meanwhile.
+    if (kept.getItem(KEY) === used && !(await askForKey(reason))) throw new ApiError(401, "unauthorized", reason);
+    used = kept.getItem(KEY);
     response = await fetched(path, options);
   }
   if (!response.ok && response.status !== 304) throw problem(response.status, await response.text());
