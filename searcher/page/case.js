@@ -69,6 +69,7 @@ export function caseView(query, matches, told = null) {
       instead.query?.show(seconds, matches[index], players.undone);
       instead.ref?.show(ref, matches[index], false);
     });
+    held.push({ release: () => ["query", "ref"].forEach((side) => players.close(side)) });
     const summary = el("div", { class: "summary" });
     const pairsPlace = el("div", {});
     const places = {

@@ -74,6 +74,8 @@ export class Players {
     this.pause();
     this[side].onerror = null;
     this[side].removeAttribute("src");
+    // Without this it keeps its connection, of which a browser opens six to one service.
+    this[side].load();
   }
 
   get #main() {

@@ -65,6 +65,19 @@ const body = JSON.stringify({ error: { code: "busy", message: "try again later" 
 window.fetch = async (path, ...rest) =>
   rare.test(path) ? new Response(body, { status: 503 }) : fetched(path, ...rest);
 """
+# The first answer to how many videos are ready comes late.
+LATE = """
+const fetched = window.fetch;
+let first = true;
+window.fetch = async (path, ...rest) => {
+  const answer = await fetched(path, ...rest);
+  if (first && String(path).includes("state=ready")) {
+    first = false;
+    await new Promise((done) => (window.answerNow = done));
+  }
+  return answer;
+};
+"""
 # Notes how a file that the page makes begins.
 BLOBS = """
 const made = URL.createObjectURL;
@@ -480,4 +493,32 @@ def test_another_page_of_the_queue_begins_at_its_first_match(
     press(browser, "j")
     (row, *_) = browser.find_elements("css selector", ".queue-item")
     assert browser.execute_script(focused) == row
+    assert errors(browser) == []
+
+
+def test_a_late_refusal_asks_for_no_second_key(browser: Any, service: Served) -> None:
+    command = "Page.addScriptToEvaluateOnNewDocument"
+    script = browser.execute_cdp_cmd(command, {"source": LATE})
+    try:
+        signed_in(browser, f"{service.running.url}/#/catalogue", service.key)
+        wait_for(browser, "tbody .name")
+        browser.execute_script("window.answerNow()")
+        wait_for(browser, ".ingest button", "4 ready")
+        assert not browser.find_element("id", "key-dialog").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+        browser.get("about:blank")
+    assert errors(browser) == []
+
+
+def test_a_case_that_was_left_holds_no_file(browser: Any, service: Served, films: Path) -> None:
+    with several(service, films) as (first, *_):
+        signed_in(browser, f"{service.running.url}/#/case/{first}", service.key)
+        wait_for(browser, ".player video[aria-label=Reference]")
+        browser.execute_script(
+            "window.left = document.querySelector('video'); location.hash = '#/queue'"
+        )
+        wait_for(browser, ".queue-row")
+        # HTMLMediaElement.NETWORK_EMPTY
+        assert browser.execute_script("return [left.src, left.networkState]") == ["", 0]
     assert errors(browser) == []
