@@ -110,9 +110,10 @@ class LocalIndex(VideoIndex):
                     writer.save_snapshot()
                     index.notices, index._shard = writer.notices, writer.shard
                 return index
-            index.notices.append(
+            index.written_elsewhere = (
                 f"another process is writing to {folder}: results come from its last snapshot"
             )
+            index.notices.append(index.written_elsewhere)
         if loaded is not None:
             index.notices += loaded.refused
             index._shard = loaded.shard

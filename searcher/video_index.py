@@ -58,6 +58,8 @@ class VideoIndex(Closeable, ABC):
         self.uploads = UploadedVideos(folder)
         self.changing = threading.RLock()
         self.notices: list[str] = []
+        # Of a folder that another process changes meanwhile, which is no problem; also in `notices`.
+        self.written_elsewhere = ""
         self.sampled: deque[Float32Array] = deque(maxlen=_SAMPLES)
         self._searches = 0
         self._settings = settings

@@ -84,6 +84,21 @@ def test_doctor_notices_a_damaged_snapshot(indexed: Path, tmp_path: Path) -> Non
     assert "names.json does not match its checksum" in run.stdout
 
 
+def test_doctor_finds_a_folder_well_while_a_service_writes_to_it(
+    indexed: Path, tmp_path: Path
+) -> None:
+    data = copied(indexed, tmp_path)
+    manifest = read_manifest(data)
+    assert manifest is not None
+    with LocalIndex.open_writer(data, manifest, Settings(data_dir=data)) as service:
+        # Newer than the last snapshot.
+        service.delete_videos(["a.mp4"])
+        run = storyhash("doctor", "--data", data, "--json")
+    (checked,) = [check for check in run.json["checks"] if check["name"] == "index"]
+    assert "another process is writing" in checked["message"], checked
+    assert run.exit_code == 0, run.stdout
+
+
 Case = Callable[[Path, Path, Path], Run]
 
 
