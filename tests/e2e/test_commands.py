@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,9 +91,9 @@ def test_doctor_finds_a_folder_well_while_a_service_writes_to_it(
     data = copied(indexed, tmp_path)
     manifest = read_manifest(data)
     assert manifest is not None
-    with LocalIndex.open_writer(data, manifest, Settings(data_dir=data)) as service:
-        # Newer than the last snapshot.
-        service.delete_videos(["a.mp4"])
+    with LocalIndex.open_writer(data, manifest, Settings(data_dir=data)):
+        # It has not saved one yet.
+        shutil.rmtree(data / "snapshots")
         run = storyhash("doctor", "--data", data, "--json")
     (checked,) = [check for check in run.json["checks"] if check["name"] == "index"]
     assert "another process is writing" in checked["message"], checked
