@@ -12,6 +12,8 @@ from searcher.transform.regions import Region
 _WHOLE = 0.96
 # Bars are as wide on both sides, up to this share of the picture.
 _EVEN = 0.03
+# A band at one side, for example with a caption, is at most this share of the picture.
+_BAND = 0.25
 _STRETCHED = 1.06
 _CENTRED = 0.05
 
@@ -99,6 +101,10 @@ def _place_words(region: Region) -> list[str]:
         return ["bars above and below"]
     if even and tall >= _WHOLE:
         return ["bars left and right"]
+    margins = {"left": left, "top": top, "right": 1 - right, "bottom": 1 - bottom}
+    cut = [side for side, margin in margins.items() if margin >= _EVEN]
+    if len(cut) == 1 and margins[cut[0]] <= _BAND:
+        return [f"something else in the {cut[0]} {margins[cut[0]]:.0%}"]
     return [f"shown in the {_place(region)} {wide:.0%} x {tall:.0%} of the picture"]
 
 

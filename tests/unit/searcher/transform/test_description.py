@@ -31,6 +31,9 @@ def edit(**fields: Any) -> PictureTransform:
         (edit(reference_region=(0.1, 0.1, 0.9, 0.9)), "cropped to the centre 80% x 80%"),
         (edit(query_region=(0, 0.15, 1, 0.85)), "bars above and below"),
         (edit(query_region=(0.2, 0, 0.8, 1)), "bars left and right"),
+        (edit(query_region=(0, 0, 1, 0.875)), "something else in the bottom 12%"),
+        (edit(query_region=(0.2, 0.01, 1, 1)), "something else in the left 20%"),
+        (edit(query_region=(0, 0, 0.5, 1)), "shown in the left 50% x 100% of the picture"),
         (
             edit(query_region=(0.6, 0.1, 0.9, 0.4)),
             "shown in the top right 30% x 30% of the picture",
