@@ -45,14 +45,14 @@ def document(results: Results, root: Path, measured: str) -> str:
     present = path.read_text(encoding="utf-8") if path.is_file() else ""
     figure_folder = FigureFolder(root / FIGURES)
     parts = {
+        "hard": _hard(results),
+        "larger catalogues": _distractors(results),
         "ablation": _ablations(results, figure_folder),
         "latency": _latency(results),
     }
     sections = [
         *_results(results, figure_folder),
-        *_hard(results),
-        *_second_opinion(results),
-        *_distractors(results),
+        *_second_opinion(results.full),
         *(part(name, made, measured, present) for name, made in parts.items()),
         *_speed(results, present),
     ]
@@ -144,28 +144,27 @@ def _hard(results: Results) -> Iterator[str]:
         yield f"`{profile}`{_compared_with(rows)}"
         hard = [row for row in rows if row.group == "hard"]
         yield tables.per_transform(summarise(hard, ("group",)), COMPARED).to_markdown()
-    full = [row for rows in _only_hard(results).values() for row in rows]
-    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
-
-
-def _second_opinion(results: Results) -> Iterator[str]:
-    """What the two profiles that need no download find together."""
-    rows: list[QueryRow] = []
-    for run in (results.full, _only_hard(results)):
-        if set(FIRST) <= run.keys():
-            rows += chain.from_iterable(with_second_opinion(*(run[name] for name in FIRST)))
-    if rows:
-        yield f"## Two profiles together\n\n{SECOND_OPINION.format(least=LEAST_COPY_PROBABILITY)}"
-        by_group = summarise(rows, ("group",))
-        yield tables.per_configuration(by_group, tables.SECOND_OPINION).to_markdown()
-
-
-def _only_hard(results: Results) -> dict[str, list[QueryRow]]:
-    """The rows of the hard transforms, in the shipped configuration."""
-    return {
+    run = {
         profile: [row for row in full_configuration_rows(rows) if row.group == "hard"]
         for profile, rows in results.hard.items()
     }
+    full = [row for rows in run.values() for row in rows]
+    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
+    if set(FIRST) <= run.keys():
+        yield "Two profiles together:"
+        yield _together(run).to_markdown()
+
+
+def _second_opinion(run: Mapping[str, Sequence[QueryRow]]) -> Iterator[str]:
+    """What the two profiles that need no download find together."""
+    if set(FIRST) <= run.keys():
+        yield f"## Two profiles together\n\n{SECOND_OPINION.format(least=LEAST_COPY_PROBABILITY)}"
+        yield _together(run).to_markdown()
+
+
+def _together(run: Mapping[str, Sequence[QueryRow]]) -> Table:
+    rows = list(chain.from_iterable(with_second_opinion(*(run[name] for name in FIRST))))
+    return tables.per_configuration(summarise(rows, ("group",)), tables.SECOND_OPINION)
 
 
 def _distractors(results: Results) -> Iterator[str]:
