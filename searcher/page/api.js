@@ -3,6 +3,7 @@
 import { storage } from "./dom.js";
 
 const KEY = "storyhash-key";
+const NO_KEY = "This service needs an API key. Whoever runs it creates one for you, with “storyhash keys create”.";
 const kept = storage("sessionStorage");
 
 /** An error of the API: `message` is written for people, `code` for programs. */
@@ -80,7 +81,8 @@ export async function send(path, { quietly = false, ...options } = {}) {
   while (response.status === 401 && !quietly) {
     const reason = problem(401, await response.text()).message;
     // Another call may have got a key meanwhile.
-    if (kept.getItem(KEY) === used && !(await askForKey(reason))) throw new ApiError(401, "unauthorized", reason);
+    const asked = used === null ? NO_KEY : reason;
+    if (kept.getItem(KEY) === used && !(await askForKey(asked))) throw new ApiError(401, "unauthorized", reason);
     used = kept.getItem(KEY);
     response = await fetched(path, options);
   }

@@ -108,6 +108,7 @@ def signed_in(browser: Any, url: str, key: str) -> None:
     browser.get(url)
     browser.execute_script("sessionStorage.clear()")
     browser.refresh()
+    wait_for(browser, "#key-reason", "This service needs an API key.")
     wait_for(browser, "#key-input").send_keys(key + "\n")
 
 
