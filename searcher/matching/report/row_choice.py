@@ -22,6 +22,8 @@ _SHARED_SECONDS = 1.0
 # A row is moved to the line of a better row if it is further away than this and its windows have this
 # fraction of its similarity along that line.
 _LINE_SECONDS, _EXPLAINED_SHARE = 2.0, 0.9
+# Two rows are parts of one if they are on one line to this much.
+_SAME_LINE_SECONDS = 0.5
 # Two stills are the same if their best windows have at least this similarity.
 _SAME_STILL = 0.8
 
@@ -39,8 +41,12 @@ def choose_rows(
             continue
         row = _supported(run, comparison, refine, first=run is runs[0])
         row = None if row is None else _on_line(row, rows, comparison)
-        if row is None or any(_is_redundant(row.localised, better.localised) for better in rows):
+        if row is None:
             continue
+        row, others = _joined(row, rows)
+        if any(_is_redundant(row.localised, better.localised) for better in others):
+            continue
+        rows = others
         row = _without_overlap(row, rows, comparison)
         if row is None:
             continue
@@ -84,6 +90,35 @@ def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
             score = min(row.run.score, float(np.mean([pair[2] for pair in pairs])))
             return Row(replace(moved, pairs=pairs, score=score), moved)
     return row
+
+
+def _joined(row: Row, rows: list[Row]) -> tuple[Row, list[Row]]:
+    """The row, with the better rows that it continues on their line, and the other rows. One match may be
+    found as two runs, where a window in between is more like another segment."""
+    same = [one for one in rows if _continues(row.localised, one.localised)]
+    if not same:
+        return row, rows
+    parts = [row.localised, *(one.localised for one in same)]
+    longest = max(parts, key=lambda part: part.seconds)
+    whole = replace(
+        longest,
+        query_start_seconds=min(part.query_start_seconds for part in parts),
+        query_end_seconds=max(part.query_end_seconds for part in parts),
+        ref_start_seconds=min(part.ref_start_seconds for part in parts),
+        ref_end_seconds=max(part.ref_end_seconds for part in parts),
+    )
+    return Row(same[0].run, whole), [one for one in rows if one not in same]
+
+
+def _continues(one: Run, better: Run) -> bool:
+    """Whether a run lies on the line of a better one, and overlaps it or begins where it ends."""
+    if one.tempo is None or better.tempo is None or (one.tempo < 0) != (better.tempo < 0):
+        return False
+    if _shared(one, better) < -max(one.gap_seconds, better.gap_seconds):
+        return False
+    times = np.array([one.query_start_seconds, one.query_end_seconds])
+    apart = np.abs(at_line(better, times) - at_line(one, times))
+    return bool(apart.max() <= _SAME_LINE_SECONDS)
 
 
 def _without_overlap(row: Row, rows: list[Row], comparison: Comparison) -> Row | None:
