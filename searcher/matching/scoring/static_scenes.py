@@ -9,6 +9,7 @@ has.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,12 @@ _STATIC_SECONDS, _STATIC = 1.4, 0.65
 # A peak is this much higher than both of its sides, as a fraction of the same for the reference with
 # itself. Frame codes cannot measure a reference that changes less.
 _SIDE_SECONDS, _LEAST_SUPPORT, _LEAST_CHANGE = 1.0, 0.12, 0.01
+# In each frame the similarity errs, so a peak that is a mean of few frames may be chance: it counts if it
+# is this many standard errors higher than each side. The errors of neighbours are alike.
+_LEAST_ERRORS, _ALIKE_FRAMES, _LEAST_COMPARED = 1.5, 2.0, 3
+# It counts too if hardly any frame is less similar there: the sum of the differences is at least this
+# fraction of the sum of their sizes.
+_ONE_SIDED = 0.9
 # Fewer frames, or frames further apart, do not show a peak.
 _LEAST_FRAMES, _MOST_STEP_SECONDS = 4, 1.0
 # Offsets tried. Maximum number of query frames and of segments: 3 MB.
@@ -150,15 +157,52 @@ def _support(
     change = 1.0 - float(np.nanmax(reference_sides))
     if change < _LEAST_CHANGE or profile[best] <= 0:
         return None
+    beside = (line + steps[best - side], line + steps[best + side])
+    if not _is_higher(similarity, line + steps[best], beside, ref_times):
+        return 0.0
     return float((profile[best] - np.nanmax(sides)) / profile[best] / change)
 
 
 def _along(similarity: Float32Array, at: Float64Array, ref_times: Float64Array) -> float:
     """Mean similarity to the reference frames at these times, float64 (n,); NaN if most times have no
     frame."""
+    values = _at(similarity, at, ref_times)
+    values = values[~np.isnan(values)]
+    if len(values) < 2 or len(values) < len(at) / 2:
+        return float("nan")
+    return float(values.mean())
+
+
+def _at(similarity: Float32Array, at: Float64Array, ref_times: Float64Array) -> Float64Array:
+    """float64 (n,): similarity of each query frame to the reference frame at its time; NaN if there is
+    none."""
     apart = np.abs(ref_times[None, :] - at[:, None])
     nearest = apart.argmin(axis=1)
-    rows = np.flatnonzero(apart[np.arange(len(at)), nearest] <= _SAME_SECONDS)
-    if len(rows) < 2 or len(rows) < len(at) / 2:
-        return float("nan")
-    return float(similarity[rows, nearest[rows]].mean())
+    rows = np.arange(len(at))
+    found: Float64Array = np.where(
+        apart[rows, nearest] <= _SAME_SECONDS, similarity[rows, nearest].astype(np.float64), np.nan
+    )
+    return found
+
+
+def _is_higher(
+    similarity: Float32Array,
+    peak: Float64Array,
+    beside: Iterable[Float64Array],
+    ref_times: Float64Array,
+) -> bool:
+    """Whether the frames are more similar at the times of a peak than at those of each of its sides, by
+    more than chance."""
+    compared = 0
+    for at in beside:
+        higher = _at(similarity, peak, ref_times) - _at(similarity, at, ref_times)
+        higher = higher[~np.isnan(higher)]
+        if len(higher) < _LEAST_COMPARED:
+            continue
+        compared += 1
+        # At a cut few differences are large and the others near zero, but none is negative.
+        one_sided = higher.sum() >= _ONE_SIDED * np.abs(higher).sum()
+        error = higher.std(ddof=1) / np.sqrt(len(higher) / _ALIKE_FRAMES)
+        if not one_sided and higher.mean() < _LEAST_ERRORS * error:
+            return False
+    return compared > 0
