@@ -28,7 +28,7 @@ _STATIC_SECONDS, _STATIC = 1.4, 0.65
 _SIDE_SECONDS, _LEAST_SUPPORT, _LEAST_CHANGE = 1.0, 0.12, 0.01
 # In each frame the similarity errs, so a peak that is a mean of few frames may be chance: it counts if it
 # is this many standard errors higher than each side. The errors of neighbours are alike.
-_LEAST_ERRORS, _ALIKE_FRAMES, _LEAST_COMPARED = 1.5, 2.0, 3
+_LEAST_ERRORS, _ALIKE_FRAMES, _LEAST_COMPARED = 1.0, 2.0, 4
 # It counts too if hardly any frame is less similar there: the sum of the differences is at least this
 # fraction of the sum of their sizes.
 _ONE_SIDED = 0.9
@@ -158,9 +158,12 @@ def _support(
     if change < _LEAST_CHANGE or profile[best] <= 0:
         return None
     beside = (line + steps[best - side], line + steps[best + side])
-    if not _is_higher(similarity, line + steps[best], beside, ref_times):
-        return 0.0
-    return float((profile[best] - np.nanmax(sides)) / profile[best] / change)
+    support = float((profile[best] - np.nanmax(sides)) / profile[best] / change)
+    if support >= _LEAST_SUPPORT and not _is_higher(
+        similarity, line + steps[best], beside, ref_times
+    ):
+        return None
+    return support
 
 
 def _along(similarity: Float32Array, at: Float64Array, ref_times: Float64Array) -> float:

@@ -331,7 +331,7 @@ def test_every_client_that_may_be_installed_fits_the_image_of_the_server() -> No
         for lock in locks
         for pinned in re.findall(r"^qdrant-client==(\S+)", lock.read_text(), re.MULTILINE)
     ]
-    assert len(locked) == 3
+    assert len(locked) == 4
     assert all(pinned in client for pinned in locked)
 
 
