@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from common.types import BoolArray, Float32Array, Float64Array
@@ -43,6 +43,21 @@ class Run:
     def seconds(self) -> float:
         """Length in the query."""
         return self.query_end_seconds - self.query_start_seconds
+
+    def spanning(self, other: Run) -> Run:
+        """This run over the ranges of both. tempo: of the longer one; None if either has none."""
+        tempo = None
+        if self.tempo is not None and other.tempo is not None:
+            tempo = other.tempo if other.seconds > self.seconds else self.tempo
+        return replace(
+            self,
+            query_start_seconds=min(self.query_start_seconds, other.query_start_seconds),
+            query_end_seconds=max(self.query_end_seconds, other.query_end_seconds),
+            ref_start_seconds=min(self.ref_start_seconds, other.ref_start_seconds),
+            ref_end_seconds=max(self.ref_end_seconds, other.ref_end_seconds),
+            tempo=tempo,
+            gap_seconds=max(self.gap_seconds, other.gap_seconds),
+        )
 
     def is_within(self, other: Run) -> bool:
         """Whether both ranges lie inside those of the other run, to a twentieth of a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -99,14 +100,7 @@ def _joined(row: Row, rows: list[Row]) -> tuple[Row, list[Row]]:
     if not same:
         return row, rows
     parts = [row.localised, *(one.localised for one in same)]
-    longest = max(parts, key=lambda part: part.seconds)
-    whole = replace(
-        longest,
-        query_start_seconds=min(part.query_start_seconds for part in parts),
-        query_end_seconds=max(part.query_end_seconds for part in parts),
-        ref_start_seconds=min(part.ref_start_seconds for part in parts),
-        ref_end_seconds=max(part.ref_end_seconds for part in parts),
-    )
+    whole = reduce(Run.spanning, sorted(parts, key=lambda part: -part.seconds))
     return Row(same[0].run, whole), [one for one in rows if one not in same]
 
 

@@ -76,33 +76,18 @@ def _join(one: RunMatch, other: RunMatch) -> RunMatch:
     # The best pairs of both runs are the best of all.
     best = sorted(pairs, key=lambda pair: -pair[1].similarity)[:BEST_WINDOWS]
     score = float(np.mean([pair.similarity for _, pair in best]))
-    run = _span(one.run, other.run)
+    run = one.run.spanning(other.run)
     better = max(one, other, key=lambda run_match: run_match.run.score)
     return replace(
         better,
         run=replace(run, score=score, pairs=tuple(pair for pair, _ in best)),
-        localised=_span(one.localised, other.localised),
+        localised=one.localised.spanning(other.localised),
         pairs=tuple(pair for _, pair in best),
         pieces=(one.pieces[0], other.pieces[1]),
         # One part that is proven is enough.
         time=min(one.time, other.time, key=lambda time: time.is_one_picture),
         place=one.place.joined(other.place),
         chance=max((one.chance, other.chance), key=lambda rate: -1.0 if rate is None else rate),
-    )
-
-
-def _span(first: Run, second: Run) -> Run:
-    tempo = None
-    if first.tempo is not None and second.tempo is not None:
-        tempo = _longer(first, second).tempo
-    return replace(
-        first,
-        query_start_seconds=min(first.query_start_seconds, second.query_start_seconds),
-        query_end_seconds=max(first.query_end_seconds, second.query_end_seconds),
-        ref_start_seconds=min(first.ref_start_seconds, second.ref_start_seconds),
-        ref_end_seconds=max(first.ref_end_seconds, second.ref_end_seconds),
-        tempo=tempo,
-        gap_seconds=max(first.gap_seconds, second.gap_seconds),
     )
 
 

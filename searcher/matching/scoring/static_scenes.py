@@ -196,9 +196,9 @@ def _is_higher(
 ) -> bool:
     """Whether the frames are more similar at the times of a peak than at those of each of its sides, by
     more than chance."""
-    compared = 0
+    compared, there = 0, _at(similarity, peak, ref_times)
     for at in beside:
-        higher = _at(similarity, peak, ref_times) - _at(similarity, at, ref_times)
+        higher = there - _at(similarity, at, ref_times)
         higher = higher[~np.isnan(higher)]
         if len(higher) < _LEAST_COMPARED:
             continue
