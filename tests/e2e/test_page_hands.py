@@ -134,14 +134,23 @@ def several(served: Served, films: Path) -> Iterator[list[int]]:
         yield ids[::-1]
 
 
+def opened_ask(browser: Any, served: Served) -> None:
+    signed_in(browser, f"{served.running.url}/#/ask", served.key)
+    wait_for(browser, ".drop .hint", "4 videos")
+
+
+def opened_queue(browser: Any, served: Served) -> None:
+    signed_in(browser, f"{served.running.url}/#/queue", served.key)
+    wait_for(browser, ".queue .count", "atch")
+
+
 def verdicts(served: Served, number: int) -> list[str]:
     with Client(served.running.url, served.key) as client:
         return [one.verdict for one in client.show_match(number).verdicts]
 
 
 def test_the_link_to_the_content_leads_to_no_other_view(browser: Any, service: Served) -> None:
-    signed_in(browser, f"{service.running.url}/#/queue", service.key)
-    wait_for(browser, ".queue .count", "atch")
+    opened_queue(browser, service)
     browser.execute_script("document.querySelector('.skip').focus()")
     press(browser, ENTER)
     assert browser.switch_to.active_element.get_attribute("id") == "main"
@@ -153,8 +162,7 @@ def test_the_link_to_the_content_leads_to_no_other_view(browser: Any, service: S
 def test_an_address_that_is_no_view_breaks_nothing(
     browser: Any, service: Served, place: str
 ) -> None:
-    signed_in(browser, f"{service.running.url}/#/queue", service.key)
-    wait_for(browser, ".queue .count", "atch")
+    opened_queue(browser, service)
     browser.execute_script("location.hash = arguments[0]", f"#/{place}")
     wait_for(browser, "main .notice.bad" if place.startswith("case") else "main .ask")
     browser.find_element("link text", "Queue").click()
@@ -165,8 +173,7 @@ def test_an_address_that_is_no_view_breaks_nothing(
 def test_a_question_that_is_cancelled_at_once_is_not_sent(
     browser: Any, service: Served, films: Path
 ) -> None:
-    signed_in(browser, f"{service.running.url}/#/ask", service.key)
-    wait_for(browser, ".drop .hint", "4 videos")
+    opened_ask(browser, service)
     browser.execute_script(SLOW)
     browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
     wait_for(browser, ".progress button", "Cancel").click()
@@ -179,8 +186,7 @@ def test_a_question_that_is_cancelled_at_once_is_not_sent(
 def test_what_a_proxy_answers_is_said_to_be_no_answer(
     browser: Any, service: Served, films: Path
 ) -> None:
-    signed_in(browser, f"{service.running.url}/#/ask", service.key)
-    wait_for(browser, ".drop .hint", "4 videos")
+    opened_ask(browser, service)
     browser.execute_script(PROXY + PROXY_OF_LISTS)
     browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
     wait_for(browser, ".result .notice.bad", "cannot be read")
@@ -192,8 +198,7 @@ def test_what_a_proxy_answers_is_said_to_be_no_answer(
 def test_the_time_of_a_long_job_is_told_in_hours(
     browser: Any, service: Served, films: Path
 ) -> None:
-    signed_in(browser, f"{service.running.url}/#/ask", service.key)
-    wait_for(browser, ".drop .hint", "4 videos")
+    opened_ask(browser, service)
     browser.execute_script(FOR_EVER)
     browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
     wait_for(browser, ".progress .muted", "1 h 6 min")
@@ -262,8 +267,7 @@ def test_a_file_that_the_browser_cannot_play_is_said_to_be_one(
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
-    signed_in(browser, f"{service.running.url}/#/ask", service.key)
-    wait_for(browser, ".drop .hint", "4 videos")
+    opened_ask(browser, service)
     browser.find_element("id", "file").send_keys(str(path))
     wait_for(browser, ".player:first-child .none", "This browser cannot play the file")
     wait_for(browser, ".player video[aria-label=Reference]")
