@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +35,49 @@ class Once:
 
 
 class AnswerStore(Store):
-    """Answers to requests whose effect is not in the state database. Such an effect must be the same when
-    it is repeated, as it is until its answer is stored."""
+    """Answers to requests whose effect is not in one transaction of the state database. Such an effect
+    must be the same when it is repeated, as it is until its answer is stored."""
 
-    def find(self, once: Once | None) -> dict[str, Any] | None:
-        """The answer that was given before; None without one. Raises ReusedKeyError, StateError."""
+    @contextmanager
+    def claimed(self, once: Once | None) -> Iterator[dict[str, Any] | None]:
+        """The answer that was given before; None without one. From the beginning of the block, another
+        request with the same key is refused. If the block fails, the key may be used again. Raises
+        ReusedKeyError, StateError."""
         if once is None:
-            return None
-        with self._database.read() as connection:
-            return _stored(connection, once, self._now())
+            yield None
+            return
+        known, claim = self._claim(once)
+        try:
+            yield known
+        except BaseException:
+            if known is None:
+                self._release(once, claim)
+            raise
 
-    def add(self, once: Once | None, answer: dict[str, Any]) -> None:
-        """Store the answer to a request. Raises ReusedKeyError, StateError."""
-        if once is not None:
-            with self._database.change(alone=True) as connection:
-                answered_once(connection, once, lambda: answer, self._clock)
+    def add(self, once: Once | None, answer: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Store the answer to a request whose key is claimed. Returns it, or the one that an equal
+        request got meanwhile; and whether it was given before. Raises StateError."""
+        if once is None:
+            return answer, False
+        with self._database.change(alone=True) as connection:
+            return answered_once(connection, once, lambda: answer, self._clock)
+
+    def _claim(self, once: Once) -> tuple[dict[str, Any] | None, str]:
+        """The answer that was given before; without one, the claim that is stored in its place. It
+        replaces the claim of an equal request, which may have crashed."""
+        claim, now = dump(secrets.token_hex(16)), self._now()
+        with self._database.change(alone=True) as connection:
+            _forget_old(connection, now)
+            known = _stored(connection, once)
+            if known is None:
+                _put(connection, once, claim, now)
+        return known, claim
+
+    def _release(self, once: Once, claim: str) -> None:
+        table = IDEMPOTENT_ANSWERS
+        this = (table.c.hash == _name(once), table.c.answer == claim)
+        with self._database.change() as connection:
+            connection.execute(delete(table).where(*this))
 
     def count_of(self, video_id: str) -> int:
         """Number of answers that name a video."""
@@ -82,31 +112,41 @@ def answered_once(
     if once is None:
         return make(), False
     now = int(1000 * clock())
-    table = IDEMPOTENT_ANSWERS
-    connection.execute(delete(table).where(table.c.created_at < now - 1000 * KEPT_SECONDS))
-    stored = _stored(connection, once, now)
+    _forget_old(connection, now)
+    stored = _stored(connection, once)
     if stored is not None:
         return stored, True
     answer = make()
-    name, body = _name(once), text_hash(once.body)
-    connection.execute(
-        insert(table).values(hash=name, request_hash=body, answer=dump(answer), created_at=now)
-    )
+    _put(connection, once, dump(answer), now)
     return answer, False
 
 
-def _stored(connection: Connection, once: Once, now: int) -> dict[str, Any] | None:
-    """The answer to a request that was given at most KEPT_SECONDS before `now`. Raises ReusedKeyError."""
+def _forget_old(connection: Connection, now: int) -> None:
+    table = IDEMPOTENT_ANSWERS
+    connection.execute(delete(table).where(table.c.created_at < now - 1000 * KEPT_SECONDS))
+
+
+def _stored(connection: Connection, once: Once) -> dict[str, Any] | None:
+    """The answer to a request; None without one, or while there is only a claim. Raises
+    ReusedKeyError."""
     table = IDEMPOTENT_ANSWERS
     row = connection.execute(select(table).where(table.c.hash == _name(once))).first()
-    if row is None or row.created_at < now - 1000 * KEPT_SECONDS:
+    if row is None:
         return None
     if row.request_hash != text_hash(once.body):
         raise ReusedKeyError(
             "the Idempotency-Key was sent with another request before; use a new one"
         )
-    answer: dict[str, Any] = load(row.answer)
-    return answer
+    answer = load(row.answer)
+    return answer if isinstance(answer, dict) else None
+
+
+def _put(connection: Connection, once: Once, answer: str, now: int) -> None:
+    """Store an answer or a claim, as JSON, in place of what was stored."""
+    table, name = IDEMPOTENT_ANSWERS, _name(once)
+    connection.execute(delete(table).where(table.c.hash == name))
+    values = {"hash": name, "request_hash": text_hash(once.body), "answer": answer}
+    connection.execute(insert(table).values(**values, created_at=now))
 
 
 def _name(once: Once) -> str:

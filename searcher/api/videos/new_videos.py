@@ -140,18 +140,19 @@ def new_videos_router(
                 quotas.forget_payer(entry.video_id)
             return video
 
-        def added() -> tuple[dict[str, Any], bool]:
-            known = None if reviews is None else reviews.state.answers.find(once)
-            if known is not None:
-                return known, True
+        def add_it() -> dict[str, Any]:
             with taken_in as file, limits.checked(request, entry.video_id, taken_id):
                 video = paid(file)
-            value = video_to_json(
+            return video_to_json(
                 video, NOTHING if reviews is None else reviews.state.curation.current
             )
-            if reviews is not None:
-                reviews.state.answers.add(once, value)
-            return value, False
+
+        def added() -> tuple[dict[str, Any], bool]:
+            if reviews is None:
+                return add_it(), False
+            answers = reviews.state.answers
+            with answers.claimed(once) as known:
+                return (known, True) if known is not None else answers.add(once, add_it())
 
         value, replayed = await changes.answer(request, lambda _: added())
         location = f"/v1/videos/{id_in_path(entry.video_id)}"

@@ -419,6 +419,8 @@ def test_several_matches_are_judged_alike(review: Reviewing) -> None:
     again = review.ask("POST", "/v1/verdicts", json=body, headers=once)
     assert again.json() == added.json()
     assert again.headers["Idempotency-Replayed"] == "true"
+    other = review.ask("POST", "/v1/verdicts", json={**body, "match_ids": ids[:1]}, headers=once)
+    assert error_of(other) == (422, "idempotency_key_reused")
     page = review.ask("GET", "/v1/matches?verdict=not_copy").json()
     assert {match["verdict"]["reason"] for match in page["items"]} == {"parody"}
     assert page["total"] == 2
@@ -429,6 +431,19 @@ def test_several_matches_are_judged_alike(review: Reviewing) -> None:
     assert review.ask("GET", "/v1/matches?verdict=copy").json()["total"] == 0
     for wrong in ({**body, "match_ids": []}, {**body, "match_ids": [1] * 201}):
         assert error_of(review.ask("POST", "/v1/verdicts", json=wrong)) == (400, "usage")
+
+
+def test_an_idempotency_key_is_of_one_request_about_whichever_matches(review: Reviewing) -> None:
+    once = {"Idempotency-Key": "1"}
+    body = {"match_ids": [review.match_id(A)], "verdict": "copy"}
+    unknown = review.ask("POST", "/v1/verdicts", json={**body, "match_ids": [999]}, headers=once)
+    assert error_of(unknown) == (404, "unknown_match")
+    # A request that failed has not used its key.
+    assert review.ask("POST", "/v1/verdicts", json=body, headers=once).status_code == 201
+    other = {**body, "match_ids": [review.match_id(COPY)]}
+    refused = review.ask("POST", "/v1/verdicts", json=other, headers=once)
+    assert error_of(refused) == (422, "idempotency_key_reused")
+    assert review.ask("GET", "/v1/matches?verdict=copy").json()["total"] == 1
 
 
 def test_matches_as_csv(review: Reviewing) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,43 @@ def test_a_repeated_request_gets_its_first_answer(shop: Shop) -> None:
     ):
         assert error_of(other) == (422, "idempotency_key_reused")
     assert [path.read_bytes() for path in shop.files()] == [FILM]
+
+
+def test_of_two_requests_with_one_key_at_the_same_time_only_the_first_is_done(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+    note_payer = shop.state.quotas.note_payer
+
+    def note_slowly(video_id: str, key_id: str | None) -> str | None:
+        if not begun.is_set():
+            begun.set()
+            assert may_go_on.wait(60)
+        return note_payer(video_id, key_id)
+
+    monkeypatch.setattr(shop.state.quotas, "note_payer", note_slowly)
+
+    def send(query: str) -> Any:
+        headers = shop.writer | {"Idempotency-Key": "1"}
+        return shop.client.send("POST", f"/v1/videos{query}", content=FILM, headers=headers)
+
+    async def at_the_same_time() -> list[httpx.Response]:
+        first = asyncio.ensure_future(send("?video_id=tea"))
+        await asyncio.to_thread(begun.wait, 60)
+        others = [await send("?video_id=coffee"), await send("?video_id=tea")]
+        may_go_on.set()
+        return [await first, *others]
+
+    first, other, equal = shop.client.run(at_the_same_time())
+    assert error_of(other) == (422, "idempotency_key_reused")
+    assert first.status_code == equal.status_code == 202
+    assert first.json() == equal.json()
+    shop.bench.work()
+    assert shop.bench.states() == {"tea": ("ready", 1)}
+    assert len(shop.bench.outcomes) == 1
+    # A request that failed has not used its key.
+    assert error_of(shop.post("?bank=x&metadata=1", Idempotency_Key="2"))[0] == 400
+    assert shop.post("?video_id=coffee", Idempotency_Key="2").status_code == 202
 
 
 def test_a_key_adds_only_to_its_banks_and_with_the_role_of_a_writer(shop: Shop) -> None:
