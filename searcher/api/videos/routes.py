@@ -26,7 +26,7 @@ from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import delete_in_service
 from searcher.review.reviews import Reviews
 from searcher.storage.selection import Selection
-from searcher.storage.video import Video
+from searcher.storage.video import Video, VideoState
 from searcher.storage.video_store import VideoStore
 
 # Metadata is the user's own; this much of it is data about a video.
@@ -64,7 +64,7 @@ def videos_router(
         limit: LongLimit = 100,
         cursor: TextCursor = "",
         bank: Annotated[str, Query(description="Only videos of this bank.")] = "",
-        state: Annotated[str, Query(description="Only videos in this state.")] = "",
+        state: Annotated[VideoState | None, Query(description="Only videos in this state.")] = None,
         prefix: Annotated[str, Query(description="Only ids that begin with this text.")] = "",
         text: Annotated[
             str,
@@ -75,7 +75,7 @@ def videos_router(
         have much metadata."""
         allowed = banks_for(request, frozenset({bank} if bank else ()))
         banks = None if allowed is None else tuple(sorted(allowed))
-        only = Selection(bank, state, prefix, banks, text)
+        only = Selection(bank, state or "", prefix, banks, text)
         return _page(catalogue.current().index.videos, cursor, limit, only, curated())
 
     # Ids may hold slashes and newlines, as the paths they are made of do.

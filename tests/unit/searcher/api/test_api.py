@@ -573,6 +573,15 @@ def test_a_page_has_a_bound(kept: Api, limit: str) -> None:
     assert message_of(answer).startswith("limit: ")
 
 
+def test_a_state_that_no_video_can_have_is_refused_with_those_there_are(kept: Api) -> None:
+    answer = kept.client.get("/v1/videos?state=typo")
+    assert error_of(answer) == (400, "usage")
+    assert message_of(answer).startswith("state: ")
+    for state in ("pending", "ready", "failed"):
+        assert repr(state) in message_of(answer)
+        assert kept.client.get(f"/v1/videos?state={state}").status_code == 200
+
+
 def test_a_video_is_told_with_all_that_is_known_of_it(kept: Api) -> None:
     told = kept.client.get("/v1/videos/blind.mp4").json()
     assert told.pop("indexed_at").endswith("Z")
