@@ -23,6 +23,7 @@ from common.state.job_rows import OPEN_STATES, Job, NewJob, new_job_id
 from common.state.keys import iso
 from common.state.roles import Role
 from common.state.text import dump
+from common.state.video_names import videos_named, without_video
 from searcher.api.banks import banks_of, check_banks
 from searcher.api.match.routes import ALLOWED, MATCH_DOCUMENTED, flag
 from searcher.api.protocols import Catalogue
@@ -31,6 +32,7 @@ from searcher.index.state import Banks
 from searcher.jobs.jobs import Jobs, key_of_jobs
 from searcher.jobs.schemas import JobItem, JobPage
 from searcher.review.match_detail import QueryIdentity
+from searcher.storage.video_store import VideoStore
 
 # Requests that wait for a job at one time. They hold no thread.
 _MAX_WAITS = 100
@@ -47,6 +49,18 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
     """The routes."""
     router = APIRouter(tags=["jobs"])
     run, waits = StateThreads().run, LoadShedder(0, _MAX_WAITS)
+
+    def shown(job_id: str, caller: Caller) -> dict[str, Any]:
+        """Raises ApiError (404) for an unknown job."""
+        job = jobs.get(job_id, caller)
+        if job is None:
+            raise _unknown(job_id)
+        value = job_to_json(job, jobs)
+        if value["result"] is not None and caller.banks is not None:
+            value["result"] = visible_result(
+                value["result"], catalogue.current().index.videos, caller
+            )
+        return value
 
     @router.post(
         "/v1/jobs",
@@ -71,10 +85,8 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
             once = once_of(request, dump(wanted))
             job_id, replayed = await run(lambda: _add(jobs, given, wanted, caller, once))
         jobs.added.set()
-        job = await run(lambda: jobs.get(job_id, caller))
-        if job is None:
-            raise _unknown(job_id)
-        return made_response(job_to_json(job, jobs), 202, f"/v1/jobs/{job_id}", replayed=replayed)
+        value = await run(lambda: shown(job_id, caller))
+        return made_response(value, 202, f"/v1/jobs/{job_id}", replayed=replayed)
 
     @router.get(
         "/v1/jobs", dependencies=needs(Role.READER), responses={200: {"model": JobPage}, **ERRORS}
@@ -102,10 +114,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         caller, known = facts_of(request.scope).caller, _plain(job_id)
 
         async def read() -> dict[str, Any]:
-            job = await run(lambda: jobs.get(known, caller))
-            if job is None:
-                raise _unknown(job_id)
-            return job_to_json(job, jobs)
+            return await run(lambda: shown(known, caller))
 
         first = await read()
         if wait_seconds and first["state"] in OPEN_STATES and not is_newer(request, first):
@@ -203,6 +212,16 @@ def _add(
     if added[0] != job_id:
         files.delete(job_id)
     return added
+
+
+def visible_result(result: dict[str, Any], videos: VideoStore, caller: Caller) -> dict[str, Any]:
+    """The result without what it says of videos that the caller may not see any more: they were moved to
+    another bank, or deleted, since the job ended."""
+    for video_id in videos_named(result):
+        video = videos.get(video_id)
+        if video is None or not caller.may_see(video.bank):
+            result = without_video(result, video_id)
+    return result
 
 
 def _plain(job_id: str) -> str:

@@ -120,6 +120,27 @@ def test_a_job_obeys_the_banks_of_its_key(queue: Queue) -> None:
     assert error_of(hidden) == (404, "unknown_video")
 
 
+def test_a_result_names_only_videos_that_its_key_may_see_now(queue: Queue) -> None:
+    shows = key_of(queue.keyed.state, Role.READER, ["shows"])
+    banks = key_of(queue.keyed.state, Role.READER, ["shows", "default"])
+    posted = [(key, queue.ask("POST", "/v1/jobs", key, content=b"a.mp4")) for key in (shows, banks)]
+    assert queue.run()
+    assert queue.run()
+
+    def read() -> list[str]:
+        return [queue.ask("GET", job.headers["Location"], key).text for key, job in posted]
+
+    copy = "shows/copy of a.mp4"
+    assert [copy in text for text in read()] == [True, True]
+    path = f"/v1/videos/{copy}"
+    moved = queue.ask("PATCH", path, queue.keyed.all, json={"bank": "default"})
+    assert moved.status_code == 200, moved.text
+    assert [copy in text for text in read()] == [False, True]
+    queue.keyed.api.index.delete_videos([copy])
+    assert [copy in text for text in read()] == [False, False]
+    assert "a.mp4" in read()[1]
+
+
 def test_only_its_key_and_an_admin_see_a_job(queue: Queue) -> None:
     answer = queue.post()
     place, other = answer.headers["Location"], key_of(queue.keyed.state, Role.WRITER)
