@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 from common.http.errors import ApiError
+from common.http.request_body import JSON_TYPE, content_type
 from common.http.request_facts import REPLAYED_HEADER
 
 if TYPE_CHECKING:
@@ -42,14 +44,20 @@ class QuotaMeter:
 
     async def begin(self, scope: Scope, *, query: bool, upload: bool) -> None:
         """Count a query, the announced length of the body, or both. upload: whether the request is about
-        a video to decode. Raises ApiError (429)."""
+        a video to decode; a query in JSON perhaps is not, so whoever reads it calls `check_seconds`.
+        Raises ApiError (429)."""
         length = 0
         if upload:
             announced = _length(scope)
             self._measured = announced is None
             length = announced or 0
         await self._spend(int(query), length)
-        if upload and self._spent is not None and self._spent.use.used_up(self._quota):
+        if upload and not (query and content_type(Request(scope)) == JSON_TYPE):
+            self.check_seconds()
+
+    def check_seconds(self) -> None:
+        """Raises ApiError (429) if no second of video is left, before a video is decoded."""
+        if self._spent is not None and self._spent.use.used_up(self._quota):
             raise self._refusal("video_seconds")
 
     def receive(self, receive: Receive) -> Receive:

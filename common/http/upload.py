@@ -19,6 +19,7 @@ from common.http.connection import network_of
 from common.http.errors import ApiError
 from common.http.load_shedding import busy
 from common.http.request_body import JSON_TYPE, content_type, read_json, unsupported
+from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.upload_reading import FORM_TYPE, UploadWriter, cannot_keep, receive_upload
 from common.metrics import Metrics
@@ -36,6 +37,8 @@ _RAW_TYPES = frozenset(
 )
 _RAW_FAMILIES = ("video/", "image/")
 _CURL_TYPE = "application/x-www-form-urlencoded"
+# The JSON field of a video that must be fetched and decoded.
+_ADDRESS = "uri"
 _UPLOAD_NAME = "the upload"
 _PREFIX = "storyhash-upload-"
 
@@ -89,13 +92,16 @@ class UploadStore:
         which MAX_NAME characters are kept.
 
         Raises ApiError for more than `max_upload_bytes` (413), a body that arrives too slowly (408),
-        another content type (415) or too many uploads at once (503), UsageError for any other body,
-        StorageError.
+        another content type (415), an address when the key has no second of video left (429) or too many
+        uploads at once (503), UsageError for any other body, StorageError.
         """
         kind = content_type(request)
         name = request.query_params.get("name", "")[:MAX_NAME]
         if kind == JSON_TYPE:
             fields = one_field(await read_json(request, _MAX_JSON_BYTES), allowed)
+            meter = facts_of(request.scope).meter
+            if _ADDRESS in fields and meter is not None:
+                meter.check_seconds()
             yield MatchRequest(None, name or public_uri(next(iter(fields.values()))), fields)
             return
         _check_type(request, kind)
@@ -210,7 +216,7 @@ def one_field(body: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str, 
     ((name, value),) = body.items()
     if not isinstance(value, str) or not value:
         raise UsageError(f"{name}: expected a non-empty string")
-    if name == "uri":
+    if name == _ADDRESS:
         check_address(value)
     return {name: value}
 

@@ -349,6 +349,11 @@ def test_a_job_counts_its_seconds_and_the_next_one_fails_when_none_is_left(queue
     assert [queue.show(job)["state"] for job in jobs] == ["done", "done", "failed"]
     assert queue.show(jobs[2])["error"]["code"] == "quota_exceeded"
     assert state.quotas.spend(key.id, Quota(), Use()).use.video_seconds == 16
+    for given in ({"content": b"a.mp4"}, {"json": {"uri": "https://host/a.mp4"}}):
+        assert error_of(queue.post(**given)) == (429, "quota_exceeded")
+    by_id = queue.post(json={"video_id": "a.mp4"})
+    assert queue.run()
+    assert queue.show(by_id)["state"] == "done"
     assert error_of(queue.post()) == (429, "quota_exceeded")
 
 
