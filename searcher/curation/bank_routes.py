@@ -42,6 +42,8 @@ _DOCUMENTED: dict[str, Any] = {
     }
 }
 _UNSET = BankSetting("", "", enabled=True, policy={})
+# What the JSON of a bank has besides its settings.
+_NOT_SET = frozenset({"policy", "videos", "updated_at"})
 _DELETED = {"description": "What was set about the bank is forgotten."}
 
 
@@ -89,7 +91,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         with changing:
             banks = all_banks()
             before = to_json((name, banks[name]))[0] if name in banks else None
-            check_if_match(request, before)
+            check_if_match(request, None if before is None else _settings(before))
             if caller.banks is not None and bank.negative != bool(before and before["negative"]):
                 raise _concerns_all(name)
             reviews.state.curation.put_bank(name, bank, caller.key_id)
@@ -129,7 +131,8 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
     async def show_bank(bank: str, request: Request) -> Response:
         """Get one bank, with the policy that decides."""
         caller = facts_of(request.scope).caller
-        return tagged_response(request, await run(lambda: one(bank, caller)))
+        value = await run(lambda: one(bank, caller))
+        return tagged_response(request, value, _settings(value))
 
     @router.put(
         f"/v1/banks/{_BANK}",
@@ -150,7 +153,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             raise UsageError(f"bank: expected a name of 1 to {MAX_BANK_NAME} characters")
         banks_for(request, frozenset({bank}))
         value, is_new = await run(lambda: put(bank, given, request))
-        response = tagged_response(request, value)
+        response = tagged_response(request, value, _settings(value))
         response.status_code = 201 if is_new else 200
         return response
 
@@ -187,6 +190,11 @@ def _bank(name: str, bank: BankSetting | None, policy: Policy, videos: int) -> d
         "videos": videos,
         "updated_at": None if bank is None else iso(bank.updated_at),
     }
+
+
+def _settings(bank: dict[str, Any]) -> dict[str, Any]:
+    """What PUT sets, of the JSON of a bank."""
+    return {name: bank[name] for name in bank if name not in _NOT_SET}
 
 
 def _concerns_all(name: str) -> ApiError:

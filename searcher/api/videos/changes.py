@@ -21,7 +21,7 @@ from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
-from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
+from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, settings_of, video_to_json
 from searcher.api.videos.schemas import ChangedVideo, VideoItem
 from searcher.api.visible_video import unknown_video
 from searcher.deletion.steps import forget_deleted
@@ -53,7 +53,7 @@ def video_changes_router(
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
         with limits.checked(request, video_id, unknown_video), changing:
             video, curation = current(video_id), reviews.state.curation
-            check_if_match(request, video_to_json(video, curation.current))
+            check_if_match(request, settings_of(video_to_json(video, curation.current)))
             disabled = changes.pop(_DISABLED, None)
             if changes:
                 if describe is None:
@@ -89,7 +89,7 @@ def video_changes_router(
         value = await load_shedder.answer(
             request, lambda _: change(request, video_id, changes, caller)
         )
-        return tagged_response(request, value)
+        return tagged_response(request, value, settings_of(value))
 
     return router
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -20,7 +21,7 @@ from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
-from searcher.api.videos.schemas import VideoItem, VideoPage
+from searcher.api.videos.schemas import ChangedVideo, VideoItem, VideoPage
 from searcher.api.visible_video import unknown_video, visible_video
 from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import delete_in_service
@@ -88,7 +89,8 @@ def videos_router(
         """Get one video."""
         videos = catalogue.current().index.videos
         video = visible_video(videos, video_id, facts_of(request.scope).caller)
-        return tagged_response(request, video_to_json(video, curated()))
+        value = video_to_json(video, curated())
+        return tagged_response(request, value, settings_of(value))
 
     @router.delete(
         f"/v1/videos/{VIDEO_ID}",
@@ -119,6 +121,11 @@ def videos_router(
 def video_to_json(video: Video, curation: Curation) -> dict[str, Any]:
     """The JSON of a video in the API."""
     return {**video.to_json(), "disabled": video.video_id in curation.disabled}
+
+
+def settings_of(video: Mapping[str, Any]) -> dict[str, Any]:
+    """What PATCH changes, of the JSON of a video."""
+    return {name: video[name] for name in ChangedVideo.model_fields}
 
 
 def _page(

@@ -128,6 +128,15 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     assert put(keyed, "shows", headers={"If-Match": "*"}).status_code == 200
 
 
+def test_if_match_does_not_compare_the_number_of_videos(keyed: Keyed) -> None:
+    before = keyed.ask("GET", "/v1/banks/shows", keyed.all)
+    keyed.ask("PATCH", "/v1/videos/a.mp4", keyed.all, json={"bank": "shows"})
+    tag = before.headers["ETag"]
+    now = keyed.ask("GET", "/v1/banks/shows", keyed.all, headers={"If-None-Match": tag})
+    assert (now.status_code, now.json()["videos"]) == (200, before.json()["videos"] + 1)
+    assert put(keyed, "shows", title="mine", headers={"If-Match": tag}).status_code == 200
+
+
 def test_what_cannot_be_set_is_refused(keyed: Keyed) -> None:
     for wrong in (
         {"policy": {"copy_probability": 0.2, "review_probability": 0.5}},

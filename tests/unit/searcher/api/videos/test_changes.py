@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     assert patch(keyed, A, headers=none_match, json={"title": "x"}).status_code == 200
     unchanged = keyed.ask("GET", f"/v1/videos/{A}", keyed.all, headers=none_match)
     assert unchanged.status_code == 304
+
+
+def test_if_match_does_not_compare_what_indexing_changes(keyed: Keyed) -> None:
+    videos = keyed.api.index.videos
+    before = keyed.ask("GET", f"/v1/videos/{A}", keyed.all)
+    video = videos.get(A)
+    assert video is not None
+    videos.begin(replace(video, fingerprint="another"))
+    tag = before.headers["ETag"]
+    now = keyed.ask("GET", f"/v1/videos/{A}", keyed.all, headers={"If-None-Match": tag})
+    assert (before.json()["state"], now.json()["state"]) == ("ready", "pending")
+    late = {"headers": {"If-Match": tag}, "json": {"title": "mine"}}
+    assert patch(keyed, A, **late).status_code == 200
+    assert error_of(patch(keyed, A, **late)) == (412, "precondition_failed")
 
 
 def test_a_key_changes_only_videos_of_its_banks_within_its_banks(keyed: Keyed) -> None:
