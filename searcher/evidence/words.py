@@ -56,13 +56,10 @@ def in_words(match: Mapping[str, Any]) -> list[str]:
 
 def range_words(one: Mapping[str, Any]) -> str:
     """What one range is, and what was done to the picture."""
-    done = (one.get("transform") or {}).get("words") or ""
-    if not done and one["view"] != "identity":
-        done = f"found through the view {one['view']}"
+    done = _edit_words(one)
     return (
         f"{_times(one, 'query')} of the query is {_times(one, 'ref')} of the reference"
-        f"{'' if done in ('', 'unchanged') else f', {done}'}; "
-        f"probability {percent(one['probability'])}."
+        f"{f', {done}' if done else ''}; probability {percent(one['probability'])}."
     )
 
 
@@ -91,6 +88,16 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(int(minutes), 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{start}:{rest:04.1f}"
+
+
+def _edit_words(one: Mapping[str, Any]) -> str:
+    """The edit; empty if there is none, and of a range that is no copy."""
+    if one["decision"] == "no_match":
+        return ""
+    words: str = (one.get("transform") or {}).get("words") or ""
+    if not words and one["view"] != "identity":
+        return f"found through the view {one['view']}"
+    return "" if words == "unchanged" else words
 
 
 def _times(one: Mapping[str, Any], side: str) -> str:

@@ -32,14 +32,14 @@ export function storedCaseView(_, [id]) {
     const ranges = match.ranges.map((one) => ({ ...one, video_id: match.ref_video_id, bank: match.bank }));
     const [best] = ranges;
     const name = refName(match);
-    const done = changes(best);
     open = caseView(query, ranges, best);
     panel = verdictPanel(match.id, match, (changed) => headline.replaceWith((headline = told(changed))));
     const [others, problem] = [el("div", {}), el("div", {})];
     // The decision changes when an exception is made or removed.
+    const edit = (now) => [decisionOf(now), changes(now.ranges[0])].filter(Boolean).join(", ");
     const told = (now) => el("div", { class: `card headline ${now.decision}` },
       el("p", { class: "of" }, el("bdi", {}, query.name)),
-      el("h1", { class: "verdict" }, el("span", { class: `said ${now.decision}` }, `${decisionOf(now)}${done ? `, ${done}` : ""}:`),
+      el("h1", { class: "verdict" }, el("span", { class: `said ${now.decision}` }, `${edit(now)}:`),
         ` ${sentence(best, query, name).replace(/^The/, "the")}`),
       now.decision === now.found_decision ? null
         : el("p", { class: "notice" }, `The decision was “${DECISIONS[now.found_decision]}”. ${now.ranges.some((one) => one.exceptions) ? "An exception" : "A video of a negative bank"} changed it.`));

@@ -117,8 +117,9 @@ const VIEWS = {
   inner: "as a picture within the picture",
 };
 
-/** What was done to the original, in words; empty if nothing. */
+/** What was done to the original, in words; empty if nothing, and of what is no copy of it. */
 export function changes(match) {
+  if (match.decision === "no_match") return "";
   const told = match.transform?.words;
   if (told !== undefined && told !== "") return told === "unchanged" ? "" : told;
   const view = match.search_view ?? match.view;

@@ -38,7 +38,7 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
             **_range_json(match),
             "decision": decision,
             "evidence": match.evidence,
-            **({} if match.transform is None else {"transform": match.transform}),
+            **_transform_json(match, decision),
         }
 
     answer: dict[str, Any] = {
@@ -59,6 +59,13 @@ def report_to_json(report: MatchReport, uri_of: Callable[[str], str]) -> dict[st
     if report.reason:
         answer["reason"] = report.reason
     return answer
+
+
+def _transform_json(match: Match, decision: Decision) -> dict[str, Any]:
+    """Which edit made the query; empty of a non-match, which no edit made."""
+    if match.transform is None or decision == "no_match":
+        return {}
+    return {"transform": match.transform}
 
 
 def _range_json(match: Match) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def match(**of_range: Any) -> dict[str, Any]:
         *("query_start_seconds", "query_end_seconds"),
         *("ref_start_seconds", "ref_end_seconds"),
     )
-    one = {**dict.fromkeys(times, 1.0), "view": "identity", "probability": 0.95, **of_range}
+    one = {**dict.fromkeys(times, 1.0), "view": "identity", "probability": 0.95}
+    one |= {"decision": "no_match", **of_range}
     return {
         "decision": "no_match",
         "found_decision": "copy",
@@ -46,6 +47,13 @@ def match(**of_range: Any) -> dict[str, Any]:
 )
 def test_what_changed_the_decision_is_named(of_range: dict[str, Any], what: str) -> None:
     assert f"{what} changed the decision, which was: Copy." in in_words(match(**of_range))
+
+
+def test_an_edit_is_told_only_of_a_range_that_may_be_a_copy() -> None:
+    of_range = {"transform": {"words": "cut or reordered"}, "view": "rotate_90"}
+    for decision, is_told in (("copy", True), ("review", True), ("no_match", False)):
+        text = " ".join(in_words(match(decision=decision, **of_range)))
+        assert ("reordered" in text, "rotate" in text) == (is_told, False)
 
 
 @pytest.mark.parametrize(

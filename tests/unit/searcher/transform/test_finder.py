@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import VideoError
 from common.types import Match, UInt8Array
+from searcher.matching.report.match_json import report_to_json
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, MOST_IMPROBABLE, TransformFinder
@@ -205,6 +206,16 @@ def test_a_doubtful_copy_whose_pictures_differ_goes_to_review() -> None:
     finder = TransformFinder(Files(film=Still(drawn(2))), 60.0)
     found = finder.add_to(report(doubtful), Still(drawn(1)), str, POLICIES)
     assert found.decision == "review"
+
+
+def test_a_candidate_that_is_no_copy_is_told_without_an_edit() -> None:
+    files = Files(film=Still(drawn(1)), other=Still(drawn(2)))
+    given = report(match("film", tempo=0.5), match("other", tempo=None, probability=0.05))
+    found = TransformFinder(files, 60.0).add_to(given, Still(drawn(1)), str, POLICIES)
+    answer = report_to_json(found, str)
+    assert [one["transform"]["words"] for one in answer["matches"]] == ["at about 0.5 x speed"]
+    (candidate,) = answer["candidates"]
+    assert (candidate["decision"], "transform" in candidate) == ("no_match", False)
 
 
 def test_a_match_that_cannot_be_compared_keeps_its_decision() -> None:
