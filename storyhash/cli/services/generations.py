@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from common.errors import StoryHashError, UsageError
 from storyhash.cli.shared.listing import Item, print_done, print_item, print_items
 from storyhash.cli.shared.options import JsonOption
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
+from storyhash.client.catalogue import RemoteCatalogue
 
 app = typer.Typer(help="Manage the index generations of a running searcher.", no_args_is_help=True)
 
@@ -22,7 +26,7 @@ _HERE = "http://127.0.0.1:8000"
 @app.command("list")
 def list_generations(server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Print every generation that the searcher follows."""
-    with remote_catalogue(server) as catalogue:
+    with _searcher(server) as catalogue:
         items = catalogue.generations()
     print_items(items, _line, as_json=json)
 
@@ -34,7 +38,7 @@ def follow(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption 
     The searcher builds it from the log of that generation, beside the active index. A generation that
     failed is tried again.
     """
-    with remote_catalogue(server) as catalogue:
+    with _searcher(server) as catalogue:
         print_item(catalogue.follow(name), _line, as_json=json)
 
 
@@ -45,16 +49,32 @@ def activate(name: NameArgument, server: SearcherOption = _HERE, json: JsonOptio
     That begins with the next query. The previous generation is still followed; to go back, activate it
     again.
     """
-    with remote_catalogue(server) as catalogue:
+    with _searcher(server) as catalogue:
         print_item(catalogue.activate(name), _line, as_json=json)
 
 
 @app.command("drop")
 def drop(name: NameArgument, server: SearcherOption = _HERE, json: JsonOption = False) -> None:
     """Stop following a generation and delete its index. Its topics are kept."""
-    with remote_catalogue(server) as catalogue:
+    with _searcher(server) as catalogue:
         catalogue.drop(name)
     print_done("dropped", name, as_json=json)
+
+
+@contextmanager
+def _searcher(server: str) -> Iterator[RemoteCatalogue]:
+    """The searcher at this address. Raises UsageError for a service without generations."""
+    with remote_catalogue(server) as catalogue:
+        try:
+            yield catalogue
+        except StoryHashError as error:
+            if error.code != "no_such_route":
+                raise
+            raise UsageError(
+                f"{catalogue.service.url} has no generations: only `storyhash search`, over Kafka, has "
+                "them; give its address with --server. If `storyhash serve` is there, it holds the "
+                "indexes of its data folder, which `storyhash doctor --data DIR` shows"
+            ) from None
 
 
 def _line(item: Item) -> str:
