@@ -89,6 +89,7 @@ def exception_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
                 new, decide_stored, caller.banks, once, dry_run=dry_run
             )
             forget_deleted(reviews.state, [given.ref_video_id], answering.index.videos)
+            reviews.follow_moves({given.ref_video_id: video.bank}, answering.index.videos)
             return added
 
         if dry_run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from common.state.events import video_indexed
@@ -16,6 +16,7 @@ from searcher.curation.apply_rules import CurationRules
 from searcher.deletion.steps import forget_deleted
 from searcher.matching.matcher import MatchReport
 from searcher.review.match_detail import QueryIdentity, rule_stored
+from searcher.storage.video_store import VideoStore
 
 # Matches of one query that are stored: the best ones.
 MAX_STORED = 1000
@@ -59,7 +60,18 @@ class Reviews:
             for item in ruled.items[one.ref_video_id]:
                 item["match_id"] = match_id
         forget_deleted(self.state, videos_named([one.detail for one in found]), videos)
+        self.follow_moves({one.ref_video_id: one.bank for one in found}, videos)
+        if query.video_id is not None and query.bank is not None:
+            self.follow_moves({query.video_id: query.bank}, videos)
         return ruled.answer
+
+    def follow_moves(self, banks: Mapping[str, str], videos: VideoStore) -> None:
+        """Move what was stored of videos after they got another bank, by work that had begun before it.
+        banks: those that were stored, by video id. Raises StateError, NotReadyError."""
+        for video_id, bank in banks.items():
+            video = videos.get(video_id)
+            if video is not None and video.bank != bank:
+                self.move_video(video_id, video.bank)
 
     def move_video(self, video_id: str, bank: str) -> None:
         """Move the matches and exceptions of a video to its new bank. Raises StateError,

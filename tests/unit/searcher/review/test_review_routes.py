@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from jsonschema import Draft202012Validator
 from common.state.matches import FoundMatch
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook
+from searcher.review.reviews import Reviews
 from tests.support.keys import key_of
 from tests.support.queries import error_of, message_of
 from tests.unit.searcher.api.test_key_access import Keyed, keyed
 
 __all__ = ["keyed"]
 A, COPY = "a.mp4", "shows/copy of a.mp4"
+LISTS = ("matches", "exceptions")
 
 
 class Reviewing:
@@ -516,3 +519,35 @@ def test_feedback_tells_precision_per_bank_and_where_people_disagree(review: Rev
         review.check_schema("/v1/matches", "get", "200", listed)
         (match,) = listed["items"]
         assert (match["id"], match["disagreement"]) == (disputed, ["reviewers", "decision"])
+
+
+def test_a_match_or_exception_that_is_stored_while_its_video_gets_another_bank_follows_it(
+    review: Reviewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, videos = review.keyed.state, review.keyed.api.index.videos
+
+    def moving_to(bank: str, work: Any) -> Any:
+        def work_late(*given: Any, **more: Any) -> Any:
+            video = videos.get(COPY)
+            assert video is not None
+            videos.note_edit(replace(video, bank=bank), video.description)
+            Reviews(lambda: state).move_video(COPY, bank)
+            return work(*given, **more)
+
+        return work_late
+
+    def shown() -> list[int]:
+        return [review.ask("GET", f"/v1/{what}", review.shows).json()["total"] for what in LISTS]
+
+    body = {"kind": "range", "ref_video_id": COPY, "start_seconds": 0, "end_seconds": 16}
+    assert shown() == [1, 0]
+    with monkeypatch.context() as patched:
+        patched.setattr(state.matches, "record", moving_to("other", state.matches.record))
+        answer = review.match(content=b"a.mp4")
+    assert COPY in {one["video_id"] for one in answer["matches"]}
+    assert shown() == [0, 0]
+    with monkeypatch.context() as patched:
+        patched.setattr(state.exceptions, "add", moving_to("shows", state.exceptions.add))
+        review.ask("POST", "/v1/exceptions", json={**body, "reason": "intro"})
+    assert shown() == [1, 1]
+    assert review.decision(COPY, review.match()) == "no_match"
