@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from common.cancellation import Cancellation
-from common.errors import StoryHashError
+from common.errors import StateError, StoryHashError
 from common.http.errors import without_paths
 from common.http.request_facts import Caller
 from common.state.job_rows import CANCELLED, DONE, FAILED, Job
@@ -72,10 +73,11 @@ class JobRunner:
                 work = threads.submit(self._answer, answering, job, cancellation, progress)
                 told_to_end = self._watch(job, work, progress, stopping)
             finally:
-                # Where the database fails too, the work must end.
+                # Whatever fails, the work must end.
                 cancellation.cancel()
             wait([work])
-        self._end(job, work, told_to_end=told_to_end)
+        while not self._is_ended(job, work, stopping, told_to_end=told_to_end):
+            stopping.wait(_TICK_SECONDS)
         self._jobs.watch.changed(job.id)
         self._forget_deleted(answering, job, work)
         return True
@@ -112,13 +114,35 @@ class JobRunner:
         """Wait until the work has ended or should end; returns whether it should."""
         store, told = self._jobs.store, None
         while not wait([work], _TICK_SECONDS).done:
-            if stopping.is_set() or store.is_cancelled(job.number):
+            if stopping.is_set():
                 return True
-            if progress.value != told:
-                told = progress.value
-                store.tell_progress(job.number, told)
-                self._jobs.watch.changed(job.id)
+            # While the state database is down, the work goes on.
+            with suppress(StateError):
+                if store.is_cancelled(job.number):
+                    return True
+                if progress.value != told:
+                    store.tell_progress(job.number, progress.value)
+                    told = progress.value
+                    self._jobs.watch.changed(job.id)
         return False
+
+    def _is_ended(
+        self,
+        job: Job,
+        work: Future[dict[str, Any]],
+        stopping: threading.Event,
+        *,
+        told_to_end: bool,
+    ) -> bool:
+        """End a job whose work is done; False while the state database is down. Raises StateError if the
+        service stops meanwhile."""
+        try:
+            self._end(job, work, told_to_end=told_to_end)
+        except StateError:
+            if stopping.is_set():
+                raise
+            return False
+        return True
 
     def _end(self, job: Job, work: Future[dict[str, Any]], *, told_to_end: bool) -> None:
         store, error = self._jobs.store, work.exception()

@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
+from common.errors import StateError
 from common.settings import JobSettings
 from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
@@ -314,6 +315,39 @@ def test_a_job_of_a_service_that_stops_is_done_after_the_next_start(queue: Queue
     queue.stopping.clear()
     assert queue.run()
     assert queue.show(answer)["state"] == "done"
+
+
+def test_a_job_goes_on_while_the_state_database_is_down(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = queue.keyed.state.jobs
+    failures: list[str] = []
+
+    def fails_twice(name: str) -> Any:
+        ask = getattr(store, name)
+
+        def asked(*given: Any, **more: Any) -> Any:
+            if failures.count(name) < 2:
+                failures.append(name)
+                raise StateError("the database is down")
+            return ask(*given, **more)
+
+        return asked
+
+    @contextmanager
+    def open_query(*given: Any) -> Iterator[OpenedQuery]:
+        while failures.count("is_cancelled") < 2:
+            threading.Event().wait(0.01)
+        with embed(*given) as query:
+            yield query
+
+    for name in ("is_cancelled", "finish"):
+        monkeypatch.setattr(store, name, fails_twice(name))
+    answer = queue.post()
+    assert queue.run(open_query)
+    assert queue.show(answer)["state"] == "done"
+    assert failures == ["is_cancelled"] * 2 + ["finish"] * 2
+    assert not queue.run()
 
 
 def test_too_many_jobs_are_refused_with_a_time_to_wait(
