@@ -21,6 +21,7 @@ from common.state.quotas import DAY_SECONDS, NO_QUOTA, Quota, Use, use_in, use_t
 from common.state.roles import Role
 from common.state.store import Store, is_due
 from common.state.tables import API_KEYS, KEY_USE
+from common.state.text import plain
 
 MAX_KEYS, MAX_RATE = 10_000, 10_000_000
 MAX_NAME, MAX_BANKS, MAX_BANK_NAME = 100, 100, 200
@@ -130,7 +131,7 @@ class KeyStore(Store):
 
     def page(self, after: str = "", limit: int = 100) -> tuple[list[Key], str | None]:
         """Keys ordered by id, and the cursor of the next page (None at the end)."""
-        query = select(API_KEYS).where(API_KEYS.c.id > after)
+        query = select(API_KEYS).where(API_KEYS.c.id > plain(after))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(API_KEYS.c.id).limit(limit + 1)).all()
             keys = self._with_use(connection, [_key(row) for row in rows[:limit]])
@@ -139,7 +140,7 @@ class KeyStore(Store):
     def limit(self, key_id: str, limits: Mapping[str, int | None]) -> Key | None:
         """Change limits of a key: `requests_per_minute`, `queries_per_day`, `upload_bytes_per_day`,
         `video_seconds_per_day`; what is not given stays. Returns the key; None if it does not exist."""
-        this = API_KEYS.c.id == key_id
+        this = API_KEYS.c.id == plain(key_id)
         with self._database.change() as connection:
             connection.execute(update(API_KEYS).where(this).values(dict(limits)))
             row = connection.execute(select(API_KEYS).where(this)).first()
@@ -161,13 +162,11 @@ class KeyStore(Store):
 
     def revoke(self, key_id: str) -> bool:
         """Revoke a key; its row stays. Returns False if the key does not exist."""
-        now = self._now()
+        this, now = API_KEYS.c.id == plain(key_id), self._now()
         with self._database.change() as connection:
-            known = connection.execute(select(API_KEYS.c.id).where(API_KEYS.c.id == key_id)).first()
+            known = connection.execute(select(API_KEYS.c.id).where(this)).first()
             connection.execute(
-                update(API_KEYS)
-                .where(API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
-                .values(revoked_at=now)
+                update(API_KEYS).where(this, API_KEYS.c.revoked_at.is_(None)).values(revoked_at=now)
             )
         return known is not None
 

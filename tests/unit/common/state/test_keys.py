@@ -138,6 +138,15 @@ def test_what_can_be_no_key_is_refused(values: dict[str, Any], message: str) -> 
         NewKey(**{"name": "ci", "role": Role.READER, **values})
 
 
+def test_a_name_that_no_database_can_store_is_no_key(keys: KeyStore) -> None:
+    key, token = keys.create(NewKey("ci", Role.WRITER))
+    for wrong in ("\0", f"{key.id}\0", "\ud800"):
+        assert keys.limit(wrong, {"requests_per_minute": 1}) is None
+        assert not keys.revoke(wrong)
+        keys.page(wrong)
+    assert keys.verify(token) is not None
+
+
 def test_each_role_may_do_what_those_before_it_may() -> None:
     roles = [Role.READER, Role.REVIEWER, Role.WRITER, Role.ADMIN]
     for number, role in enumerate(roles):
