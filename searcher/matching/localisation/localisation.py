@@ -122,18 +122,22 @@ def _ref_range(
     """Reference start and end of a matched part, and its tempo (None without a line); None if neither
     line nor path locates it."""
     times, ref_times = frames.query_seconds[stretch.query], frames.ref_seconds[stretch.ref]
-    line = _line_of_path(frames, stretch)
+    advances = _advances(times, ref_times)
+    line = _line_of_path(frames, stretch, advances=advances)
     if line is not None:
         start, end = _query_range(frames, int(stretch.query[0]), int(stretch.query[-1]))
         low, high = sorted((float(line.at(start)), float(line.at(end))))
         return low, high, line.tempo
-    if not _advances(times, ref_times):
+    if not advances:
         return None
     return *_path_range(frames, ref_times), None
 
 
-def _line_of_path(frames: FrameSimilarity, stretch: MatchedFrames) -> _Line | None:
-    """The line that shows where a path lies; None if no line fits nearly as well as the path."""
+def _line_of_path(
+    frames: FrameSimilarity, stretch: MatchedFrames, *, advances: bool
+) -> _Line | None:
+    """The line that shows where a path lies; None if no line fits nearly as well as the path. advances:
+    whether the path does, see `_advances`."""
     similarity, times = frames.similarity[stretch.query], frames.query_seconds[stretch.query]
     ref_times = frames.ref_seconds[stretch.ref]
     on_path = float(similarity[np.arange(len(times)), stretch.ref].mean())
@@ -142,7 +146,7 @@ def _line_of_path(frames: FrameSimilarity, stretch: MatchedFrames) -> _Line | No
         return float(np.abs(line.at(times) - ref_times)[[0, -1]].max()) <= _AGREE_SECONDS
 
     waits = np.abs(np.diff(ref_times)) < _MIN_PACE * np.diff(times)
-    is_still = _advances(times, ref_times) and waits.mean() > 0.5
+    is_still = advances and waits.mean() > 0.5
     lines = _lines(similarity, times, frames.ref_seconds)
     best = max(lines, key=_Line.worth)
     loss = _LINE_LOSS + _NOISE_LOSS * max(0.0, 1.0 - on_path)
