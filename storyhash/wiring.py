@@ -19,6 +19,7 @@ from searcher.api.protocols import SecondIndex
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.second_opinion import as_second_opinion
 from searcher.opening import open_reader, open_writer, stored_manifest
+from searcher.second_folder import settings_of_second
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
@@ -164,25 +165,26 @@ def check_second_profile(settings: Settings) -> None:
 
 
 def with_second_profile(settings: Settings, named: str | None = None) -> Settings:
-    """The settings with the second profile that is named, or that a new data folder gets if neither this
-    nor the settings name one. Raises UsageError if both profiles are the same."""
-    second = settings.second_opinion
-    if named is None and second.profile is None and stored_manifest(settings) is None:
-        named = SECOND.get(profile_in_force(settings).name)
+    """The settings with the second profile that is named, or with their own if none is. Raises UsageError
+    if both profiles are the same."""
     if named is not None:
-        second = second.model_copy(update={"profile": named})
-    chosen = settings.model_copy(update={"second_opinion": second})
-    check_second_profile(chosen)
-    return chosen
+        second = settings.second_opinion.model_copy(update={"profile": named})
+        settings = settings.model_copy(update={"second_opinion": second})
+    check_second_profile(settings)
+    return settings
 
 
 @contextmanager
 def open_second_for_indexing(
-    settings: Settings, *, answering: bool = False
+    settings: Settings, first: VideoIndex, *, answering: bool = False
 ) -> Iterator[IndexServices | None]:
-    """The second index of a data folder, open for changes, or created; None if there is none and the
-    settings want none. answering: for queries too."""
+    """The second index of a data folder, open for changes, or created; None if there is none and none is
+    wanted. If the settings name no profile, a first index that never had a searchable video gets the
+    usual one: also after a crash between the creation of both. answering: for queries too."""
     own = second_settings(settings)
+    if own is None and settings.second_opinion.profile is None and not first.videos.sequence:
+        usual = SECOND.get(first.manifest.profile)
+        own = None if usual is None else settings_of_second(settings, usual)
     if own is None:
         yield None
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,12 @@ from embedder.visual.offline import OfflineBackend
 from ingest.decoder_process import DecoderProcess
 from ingest.query_decoder import QueryDecoder
 from searcher.second_folder import second_folder
+from searcher.storage.data_dir import read_manifest
 from storyhash.cli import app
 from storyhash.services.serve.single_process import run_serve
-from tests.e2e.conftest import draw
+from tests.e2e.conftest import ROOT, draw, environment
 from tests.kafka_broker.broker import free_ports
+from tests.support import preloaded
 from tests.support.plain_backend import plain_sscd
 from tests.support.services import wait_until
 
@@ -236,6 +239,21 @@ def test_a_data_folder_without_a_second_index_stays_so(films: Path, tmp_path: Pa
     assert (added["unchanged"], added["second_opinion"]["indexed"]) == (4, 4)
     there = refusal("index", films, "--data", data, "--second-opinion", "none")
     assert (there.exit_code, "delete that folder" in str(there)) == (2, True)
+
+
+def test_a_second_index_that_a_crash_left_unmade_is_made_by_the_next_run(
+    films: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    asked = "index", films / "1.mp4", "--data", data, "--profile", FIRST
+    arguments = ["tests.support.dies_between_indexes", *map(str, asked)]
+    killed = preloaded.run(arguments, env=environment(), cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert read_manifest(data) is not None
+    assert not second_folder(data).exists()
+    (made,) = lines(*asked)
+    assert (made["indexed"], made["second_opinion"]["indexed"]) == (1, 1)
+    assert second_ids(data) == {"1.mp4"}
 
 
 def test_other_profiles_have_no_second_one_unless_it_is_named(films: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def index(
     announce_data_folder(settings)
     with (
         open_for_indexing(settings) as services,
-        open_second_for_indexing(settings) as second,
+        open_second_for_indexing(settings, services.index) as second,
     ):
         _announce(services)
         plan = plan_work(listing, services.index.videos)

@@ -115,7 +115,7 @@ def run_serve(
         reader,
         HttpServer(app, settings.http, protected=True) as server,
         open_for_indexing(settings, answering=True) as services,
-        open_second_for_indexing(settings, answering=True) as second,
+        open_second_for_indexing(settings, services.index, answering=True) as second,
         opened_access(access, settings),
         closing(deletions),
     ):
