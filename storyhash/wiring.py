@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ModelMismatchError, UsageError
@@ -21,6 +23,8 @@ from searcher.matching.second_opinion import as_second_opinion
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.second_folder import settings_of_second
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
+from searcher.storage.database import Database
+from searcher.storage.video_store import VideoStore
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from searcher.video_index import VideoIndex
@@ -211,6 +215,20 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[VideoIndex]:
     manifest = replace(current, mirror=settings.searcher.store)
     with opened(settings.data_dir, manifest, settings) as index:
         yield index
+
+
+@contextmanager
+def open_rows(settings: Settings) -> Iterator[VideoStore]:
+    """The rows of the catalogue, for reading; none if there is no index yet, and none is made."""
+    if stored_manifest(settings) is not None:
+        with open_catalogue(settings, writer=False) as index:
+            yield index.videos
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="storyhash-") as empty,
+        closing(Database(Path(empty) / "videos.sqlite")) as database,
+    ):
+        yield VideoStore(database)
 
 
 @contextmanager

@@ -45,6 +45,27 @@ def test_pruning_deletes_only_what_is_gone(library: tuple[Path, Path]) -> None:
     assert ids(data) == [one for one in before if one != gone]
 
 
+def test_a_dry_run_on_a_new_folder_makes_nothing_and_says_what_a_run_would_make(
+    films: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "new" / "data"
+    arguments = ("index", films, "--data", data, "--profile", "offline", "--dry-run")
+    run = storyhash(*arguments, "--json")
+    assert run.exit_code == 0, run.stderr
+    assert run.json["index"] == ["a.mp4", "b.mkv", "c.mov", "series one/d.mp4"]
+    assert f"there is no index in {data}; a run makes one, profile offline" in run.stderr
+    assert "4 to index, 0 unchanged, 0 to prune" in storyhash(*arguments).stdout
+    assert not data.parent.exists()
+
+
+def test_a_dry_run_is_refused_as_the_run_would_be(library: tuple[Path, Path]) -> None:
+    folder, data = library
+    other = storyhash("index", folder, "--data", data, "--profile", "clip-motion", "--dry-run")
+    assert (other.exit_code, "was made with profile offline" in other.stderr) == (2, True)
+    full = storyhash("index", folder, "--data", folder, "--dry-run")
+    assert (full.exit_code, "not a StoryHash data folder" in full.stderr) == (2, True)
+
+
 def test_a_pruning_that_is_cut_short_leaves_no_match_of_what_is_gone(
     library: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

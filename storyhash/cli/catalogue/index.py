@@ -15,6 +15,7 @@ from common.uris import public_uri
 from ingest.catalogue import Listing, RejectedVideo, list_catalog
 from ingest.exclusion import Exclusion
 from ingest.video_discovery import SkippedFiles
+from searcher.opening import stored_manifest
 from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.shared.options import (
     BankOption,
@@ -39,9 +40,10 @@ from storyhash.pipeline.second_writer import SecondWriter
 from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.wiring import (
     IndexServices,
-    open_catalogue,
     open_for_indexing,
+    open_rows,
     open_second_for_indexing,
+    profile_in_force,
     with_second_profile,
 )
 
@@ -91,11 +93,10 @@ def index(
     Exit code 1 when a video could not be indexed; the others are indexed.
     """
     listing = list_catalog(paths, bank, Exclusion(exclude or ()))
-    settings = load_settings(data_dir=data, profile=profile)
+    settings = with_second_profile(load_settings(data_dir=data, profile=profile), second_opinion)
     if dry_run:
         _show_plan(settings, listing, json=json, folders=prune_folders)
         return
-    settings = with_second_profile(settings, second_opinion)
     announce_data_folder(settings)
     with (
         open_for_indexing(settings) as services,
@@ -155,10 +156,13 @@ def _prune(
 
 
 def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: bool) -> None:
-    """Print what a run with --prune would do."""
-    with open_catalogue(settings, writer=False) as index:
-        plan = plan_work(listing, index.videos)
-        gone = gone_videos(plan.removed, index.videos, folders=folders)
+    """Print what a run with --prune would do. Raises UsageError if a run would be refused."""
+    chosen = profile_in_force(settings)
+    if stored_manifest(settings) is None:
+        notice(f"there is no index in {settings.data_dir}; a run makes one, profile {chosen.name}")
+    with open_rows(settings) as videos:
+        plan = plan_work(listing, videos)
+        gone = gone_videos(plan.removed, videos, folders=folders)
     fields = {
         "dry_run": True,
         "index": [item.entry.video_id for item in plan.work],
