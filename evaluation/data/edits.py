@@ -32,10 +32,12 @@ class EditMaker:
     def apply(
         self, video: DatasetVideo, partners: Sequence[DatasetVideo], transform: str
     ) -> TransformResult:
-        """One edit of a video. partners: what is mixed with it. Raises VideoError."""
+        """One edit of a video. partners: those of `partners_of`. Raises VideoError."""
+        # No more than are in the keys of caches.
+        drawn = partners[: TRANSFORMS[transform].partners]
 
         def partner(number: int) -> tuple[str, Film]:
-            chosen = partners[number % len(partners)]
+            chosen = drawn[number % len(drawn)]
             return chosen.video_id, self._partner(chosen.uri)
 
         return TRANSFORMS[transform].apply(
@@ -59,7 +61,7 @@ class EditedVideos:
 
     def path(self, video: DatasetVideo, transform: str) -> Path:
         """The file of one edit of one video. Raises VideoError."""
-        parts = (video.video_id, content_digest(video.uri), transform, str(EDITS_VERSION))
+        parts = edit_key(video, transform, self._videos)
         name = hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
         path = self._folder / transform / f"{name}.mp4"
         if not path.exists():
@@ -71,6 +73,21 @@ class EditedVideos:
                 write_film(temporary, made)
                 temporary.replace(path)
         return path
+
+
+def edit_key(
+    video: DatasetVideo, transform: str, videos: Sequence[DatasetVideo]
+) -> tuple[str, ...]:
+    """What one edit of a video, or the unedited video, is made from: a part of the keys of caches.
+
+    videos: those that partners are drawn from.
+    """
+    edit = TRANSFORMS.get(transform)
+    partners = partners_of(video, videos)[: edit.partners] if edit and edit.partners else ()
+    return (
+        *(video.video_id, content_digest(video.uri), transform, str(EDITS_VERSION)),
+        *(part for one in partners for part in (one.video_id, content_digest(one.uri))),
+    )
 
 
 def partners_of(video: DatasetVideo, videos: Sequence[DatasetVideo]) -> tuple[DatasetVideo, ...]:

@@ -25,12 +25,11 @@ from embedder.query.passes import CLOSER
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
-from evaluation.data.edits import EDITS_VERSION, EditMaker, partners_of
+from evaluation.data.edits import EditMaker, edit_key, partners_of
 from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_cached_query
 from evaluation.data.records import CopiedRange
 from evaluation.data.video_io import write_film
 from ingest.clip_packer import produce
-from ingest.fingerprint import content_digest
 
 ORIGINAL = "original"
 """The transform name of the unedited video."""
@@ -52,18 +51,18 @@ class ExtractionJob:
 class FeatureStore:
     """Cached results in one folder; a file name is a digest of everything that the result depends on."""
 
-    def __init__(self, folder: Path, model_ids: Mapping[str, str]) -> None:
-        """model_ids: by profile."""
+    def __init__(
+        self, folder: Path, model_ids: Mapping[str, str], videos: Sequence[DatasetVideo]
+    ) -> None:
+        """model_ids: by profile. videos: all of the dataset, from which edits draw their partners."""
         self._folder = folder
         self._model_ids = model_ids
+        self.videos = videos
 
     def path(self, profile: str, video: DatasetVideo, transform: str) -> Path:
         """The file for the result of one edit of one video."""
         parts = (
-            video.video_id,
-            content_digest(video.uri),
-            transform,
-            str(EDITS_VERSION),
+            *edit_key(video, transform, self.videos),
             CLOSER.cache_key,
             self._model_ids[profile],
         )
@@ -83,7 +82,6 @@ def missing_jobs(
     store: FeatureStore,
     profiles: Sequence[str],
     queries: Sequence[tuple[DatasetVideo, str]],
-    videos: Sequence[DatasetVideo],
 ) -> list[ExtractionJob]:
     """The part of `queries` that is not cached yet, by video."""
     by_video: dict[str, dict[str, dict[str, Path]]] = {}
@@ -92,9 +90,9 @@ def missing_jobs(
         missing = {profile: path for profile, path in paths.items() if not path.exists()}
         if missing:
             by_video.setdefault(video.video_id, {})[transform] = missing
-    by_id = {video.video_id: video for video in videos}
+    by_id = {video.video_id: video for video in store.videos}
     return [
-        ExtractionJob(by_id[name], partners_of(by_id[name], videos), outputs)
+        ExtractionJob(by_id[name], partners_of(by_id[name], store.videos), outputs)
         for name, outputs in by_video.items()
     ]
 

@@ -83,13 +83,13 @@ class Evaluation:
         return FeatureStore(
             self.cache / "features",
             {backend.profile: backend.model_id for backend in self.backends},
+            (*self.plan.videos, *self.plan.lookalikes),
         )
 
     def missing(self) -> list[ExtractionJob]:
         """The features that are not extracted yet."""
         profiles = [backend.profile for backend in self.backends]
-        every = (*self.plan.videos, *self.plan.lookalikes)
-        return missing_jobs(self.store, profiles, self.plan.required_features(), every)
+        return missing_jobs(self.store, profiles, self.plan.required_features())
 
     def extract(self, jobs: Sequence[ExtractionJob]) -> None:
         """Extract features, those of unedited videos first.
@@ -252,10 +252,10 @@ def count_edits(jobs: Sequence[ExtractionJob]) -> int:
 def _spec_digest(spec: WorkerSpec) -> str:
     """Digest of the files, the families and look-alikes, and the queries that calibrations are fitted
     on."""
-    spec = replace(spec, lookalikes=())
+    store, plan = spec.store, replace(spec, lookalikes=()).plan
     digester = hashlib.blake2b(digest_size=12)
-    for video, transform in spec.plan.required_features():
-        digester.update(str(spec.store.path(spec.profile, video, transform)).encode())
+    for video, transform in plan.required_features():
+        digester.update(str(store.path(spec.profile, video, transform)).encode())
     for video in spec.videos:
         digester.update(f"{video.video_id}\n{video.family}\n{video.lookalike_group}\n".encode())
     return f"{digester.hexdigest()} {spec.profile} {spec.transforms} {spec.per_transform}"

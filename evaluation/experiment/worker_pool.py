@@ -59,7 +59,8 @@ class WorkerSpec:
 
     @property
     def store(self) -> FeatureStore:
-        return FeatureStore(self.folder, {self.profile: self.model_id})
+        videos = (*self.videos, *self.lookalikes)
+        return FeatureStore(self.folder, {self.profile: self.model_id}, videos)
 
     def open(self) -> ExperimentData:
         """Raises UsageError if a video was not extracted or could not be read."""

@@ -59,9 +59,11 @@ class TransformContext:
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """One named edit. parameters: as shown in `docs/evaluation.md`."""
+    """One named edit. parameters: as shown in `docs/evaluation.md`. partners: the largest number of other
+    videos that it draws, the first ones of `TransformContext.partner`."""
 
     name: str
     group: Group
     apply: Callable[[Film, TransformContext], TransformResult]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    partners: int = 0

@@ -43,7 +43,7 @@ def composition(
         partners = dict.fromkeys(video.video_id for video in inserted)
         return TransformResult(edited, whole(film), tuple(partners))
 
-    return Transform(name, group, apply, parameters)
+    return Transform(name, group, apply, parameters, guests)
 
 
 def _inset(smallest: float, largest: float) -> Compose:

@@ -60,18 +60,17 @@ _TIMES = _by_names(
 def _mix(number: int, group: Group, laid_out: tuple[Transform, ...]) -> Transform:
     """One edit of the picture, one of its surroundings, one of time; the last two in random order."""
 
+    pools = (_PICTURES, laid_out, _TIMES)
+
     def apply(film: Film, context: TransformContext) -> TransformResult:
-        steps = [_one(pool, context) for pool in (_PICTURES, laid_out, _TIMES)]
+        steps = [_one(pool, context) for pool in pools]
         if context.rng.integers(0, 2):
             steps[1], steps[2] = steps[2], steps[1]
         return chain(film, context, steps)
 
-    parameters = {
-        "one_each_of": ", ".join(
-            "/".join(step.name for step in pool) for pool in (_PICTURES, laid_out, _TIMES)
-        )
-    }
-    return Transform(f"mix_{number}", group, apply, parameters)
+    parameters = {"one_each_of": ", ".join("/".join(step.name for step in pool) for pool in pools)}
+    partners = sum(max(step.partners for step in pool) for pool in pools)
+    return Transform(f"mix_{number}", group, apply, parameters, partners)
 
 
 def _one(pool: tuple[Transform, ...], context: TransformContext) -> Transform:

@@ -158,7 +158,8 @@ def _together(name: str, steps: Sequence[Transform], **parameters: object) -> Tr
         return chain(film, context, steps)
 
     used = ", ".join(step.name for step in steps)
-    return Transform(name, _GROUP, apply, {"in_this_order": used, **parameters})
+    partners = sum(step.partners for step in steps)
+    return Transform(name, _GROUP, apply, {"in_this_order": used, **parameters}, partners)
 
 
 _MIRROR = per_frame("mirror", _GROUP, mirror(1))

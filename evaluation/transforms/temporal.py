@@ -83,7 +83,7 @@ def insert(name: str, seconds: float) -> Transform:
         )
         return [before, stretch(first, stop), after]
 
-    return cutting(name, cut, seconds=seconds, partner_seconds="10 to 20")
+    return cutting(name, cut, 1, seconds=seconds, partner_seconds="10 to 20")
 
 
 def mashup(name: str, seconds: float) -> Transform:
@@ -99,7 +99,7 @@ def mashup(name: str, seconds: float) -> Transform:
             cuts.append(partner_frames(other, start, start + long))
         return cuts
 
-    return cutting(name, cut, seconds_each=seconds, cuts_at_most=_MASHUP_CUTS)
+    return cutting(name, cut, 1, seconds_each=seconds, cuts_at_most=_MASHUP_CUTS)
 
 
 def _fps_drop(film: Film, _context: TransformContext) -> Sequence[Cut]:
@@ -196,7 +196,7 @@ TRANSFORMS = (
     insert("insert_2", 2.0),
     insert("insert_3", 3.0),
     insert("insert_5", 5.0),
-    cutting("concatenate", _concatenate, partner_seconds=f"up to {_MAX_PARTNER_SECONDS:g} each"),
+    cutting("concatenate", _concatenate, 2, partner_seconds=f"up to {_MAX_PARTNER_SECONDS:g} each"),
     mashup("mashup", _MASHUP_SECONDS),
     cutting("loop", _loop, seconds=_LOOP_SECONDS, times="3, or all of it twice"),
     cutting("shuffle", _shuffle, seconds_each=_SHUFFLE_SECONDS),

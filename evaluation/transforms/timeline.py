@@ -140,11 +140,14 @@ def _carry(time: float, from_range: tuple[float, float], to_range: tuple[float, 
 
 
 def cutting(
-    name: str, cut: Callable[[Film, TransformContext], Sequence[Cut]], **parameters: Any
+    name: str,
+    cut: Callable[[Film, TransformContext], Sequence[Cut]],
+    partners: int = 0,
+    **parameters: Any,
 ) -> Transform:
-    """A temporal transform made of cuts."""
+    """A temporal transform made of cuts. partners: see `Transform`."""
 
     def apply(film: Film, context: TransformContext) -> TransformResult:
         return play(film, cut(film, context))
 
-    return Transform(name, "temporal", apply, parameters)
+    return Transform(name, "temporal", apply, parameters, partners)

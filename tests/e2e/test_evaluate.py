@@ -137,9 +137,10 @@ def made_up(made: Path, drawn: Path, tmp_path: Path) -> Path:
     """A cache with features of every edit, made by hand. No match is doubtful: extraction and comparisons
     of pictures, which the run `made` has too, would take minutes."""
     about = json.loads((made / "robustness-offline.json").read_text())
-    store = FeatureStore(tmp_path / "cache" / "features", {"offline": about["model_id"]})
+    videos = read_dataset(drawn)
+    store = FeatureStore(tmp_path / "cache" / "features", {"offline": about["model_id"]}, videos)
     rng = np.random.default_rng(5)
-    for video in read_dataset(drawn):
+    for video in videos:
         direction = unit(rng.normal(size=512)).astype(np.float32)
         for number, name in enumerate((ORIGINAL, *PLAIN)):
             features = seen(rng, direction, 0.001 * number, 2.0)

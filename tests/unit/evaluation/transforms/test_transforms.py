@@ -57,6 +57,21 @@ def test_every_edit_keeps_its_promises(name: str, width: int, height: int, count
     assert (again.pieces, again.partners, again.crf) == (made.pieces, made.partners, made.crf)
 
 
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_every_edit_draws_the_partners_that_it_says(name: str) -> None:
+    """The keys of caches have these and no others."""
+    film, numbers = drawn(9, 7, 5), set[int]()
+
+    def partner(number: int) -> tuple[str, Film]:
+        numbers.add(number)
+        return drawn_partner(number)
+
+    # A mix chooses its edits at random, so several are made.
+    for video in range(100 if name.startswith("mix_") else 1):
+        TRANSFORMS[name].apply(film, context_for(name, f"video {video}", partner))
+    assert numbers == set(range(TRANSFORMS[name].partners))
+
+
 @pytest.mark.parametrize("name", LEFT_TO_CHANCE)
 def test_chance_is_another_for_another_video(name: str) -> None:
     film = drawn(64, 48, 80)
