@@ -20,7 +20,7 @@ _K = 10
 _QUERIES, _VIDEOS = 32, 64
 _Item = TypeVar("_Item")
 # CPU seconds for the queries, and for the videos: in a large index fewer are checked. At least one is.
-_SECONDS = 2.0
+SECONDS = 2.0
 # Queries at once; the first one tells what a query costs.
 _BATCH = 8
 # Scores that differ by less are equal: the graph and the exact search add in another order.
@@ -49,19 +49,26 @@ class Audit:
 class Auditor:
     """Checks a random part of an index at each call."""
 
-    def __init__(self, index: VideoIndex, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, index: VideoIndex, rng: random.Random | None = None, seconds: float = SECONDS
+    ) -> None:
+        """seconds: CPU time for the queries, and as much for the videos."""
         self._index = index
         self._rng = rng or random.Random()
+        self._seconds = seconds
 
     def audit(self) -> Audit:
         """Compare, and repair the shard from the mirror if they differ."""
         shard = self._index.frozen_shard()
         queries = self._queries(shard)
-        recall, asked = (None, 0) if queries is None else measured_recall(shard, queries)
+        recall, asked = None, 0
+        if queries is not None:
+            recall, asked = measured_recall(shard, queries, self._seconds)
         names = {*self._index.videos.some(_VIDEOS), *shard.some_videos(_VIDEOS, self._rng)}
         chosen = self._rng.sample(sorted(names), min(_VIDEOS, len(names)))
         checked = [
-            (name, self._index.level_with_mirror(name)) for name in _while_there_is_time(chosen)
+            (name, self._index.level_with_mirror(name))
+            for name in _while_there_is_time(chosen, self._seconds)
         ]
         differ = [name for name, level in checked if not level]
         broken = [name for name in differ if not self._index.relevel(name)]
@@ -78,7 +85,7 @@ class Auditor:
 
 
 def measured_recall(
-    shard: AuditedIndex, queries: Float32Array, seconds: float = _SECONDS
+    shard: AuditedIndex, queries: Float32Array, seconds: float = SECONDS
 ) -> tuple[float, int]:
     """recall@k of the search against exact search, and the number of queries it was measured with: as
     many of `queries`, float32 (n, 527), as take this much CPU time, but at least one.
@@ -106,7 +113,7 @@ def measured_recall(
     return (found / wanted if wanted else 1.0), asked
 
 
-def _while_there_is_time(items: Sequence[_Item], seconds: float = _SECONDS) -> Iterator[_Item]:
+def _while_there_is_time(items: Sequence[_Item], seconds: float) -> Iterator[_Item]:
     """The first item, and more until this thread has used this much CPU time."""
     began = time.thread_time()
     for item in items:

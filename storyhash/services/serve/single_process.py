@@ -162,7 +162,8 @@ def run_serve(
             keep_what_is_there()
             hand_over_soon()
             _log.info("listening on %s", server.url)
-            auditor = IndexAuditor(lambda: services.index, metrics, settings.service.audit_seconds)
+            indexes = [services.index, *([] if second is None else [second.index])]
+            auditor = IndexAuditor(lambda: indexes, metrics, settings.service.audit_seconds)
             watch = ThreadWatch(metrics, health)
             watch.add(auditor, *workers)
             watch.tell("merge", lambda: services.index.merge_trouble)

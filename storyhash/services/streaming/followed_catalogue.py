@@ -121,6 +121,12 @@ class FollowedCatalogue:
         opened = self.follower().opened
         return None if opened is None else opened.index
 
+    def answering_indexes(self) -> list[VideoIndex]:
+        """The indexes of the generation that answers and of the second opinion, as far as they are
+        open."""
+        followers = [one for one in (self.follower(), self.second()) if one is not None]
+        return [opened.index for one in followers if (opened := one.opened) is not None]
+
     def merge_trouble(self) -> str:
         """See `Shard.merge_trouble`, of the generation that answers."""
         index = self.answering_index()

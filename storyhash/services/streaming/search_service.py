@@ -98,7 +98,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     )
     watch_vectors(metrics, catalogue.answering_index)
     watch_staged(metrics, catalogue.answering_index)
-    auditor = IndexAuditor(catalogue.answering_index, metrics, settings.service.audit_seconds)
+    auditor = IndexAuditor(catalogue.answering_indexes, metrics, settings.service.audit_seconds)
     queries = RemoteQueries(
         settings.service.embedder_urls,
         timeout_seconds=settings.service.embed_timeout_seconds,
