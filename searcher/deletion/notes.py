@@ -37,8 +37,8 @@ class DeletionNotes:
         # By the id of the video: those that an error interrupted too.
         self._begun: dict[str, Deletion] = {}
 
-    def open(self, notes: WorkInProgress, reserve: DiskReserve) -> None:
-        """Keep notes here from now on, and use this reserve where the disk is full."""
+    def open(self, notes: WorkInProgress, reserve: DiskReserve | None = None) -> None:
+        """Keep notes here from now on, and use this reserve, if there is one, where the disk is full."""
         self._notes, self._reserve = notes, reserve
 
     def close(self) -> None:

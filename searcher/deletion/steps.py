@@ -2,8 +2,8 @@
 
 The indexes (of the second opinion and of each generation too), the state database and the webhooks have
 no transaction in common, and the process may be killed between any two steps. So something durable says
-what is left to do, and goes last: a note of `serve`, or the row of the video in a folder without a
-service. Over Kafka the log has the deletion.
+what is left to do, and goes last: a note of the service, or the row of the video in a folder without a
+service. Over Kafka the log has the deletion too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def delete_in_service(
 ) -> bool:
     """Delete a video while queries are answered. False if it is unknown.
 
-    1. Note the deletion, with the event that webhooks will get: `serve` on disk, a searcher over Kafka in
-       memory. This comes first, because after step 2 nothing else says that there was a video.
+    1. Note the deletion on disk, with the event that webhooks will get. This comes first, because after
+       step 2 nothing else says that there was a video.
     2. Delete it from each index: `serve` from its queue, its index and that of the second opinion
        (`ServedCatalogue`); over Kafka from the log and the index of each generation (`LogEditor`). From
        here on no search finds it. `LocalIndex.apply` and `QdrantIndex.apply` have the steps in one index.
@@ -35,8 +35,8 @@ def delete_in_service(
        video meanwhile is deleted only if the index lacks it (`forget_deleted`).
     4. Tell webhooks, once nothing is left that a receiver could ask about.
     5. Remove the note. If a step fails, the note stays; the next attempt, or `end_interrupted` at the
-       next start, does the rest and tells webhooks the same event. Without a note on disk, the caller
-       that got no answer asks again, which does step 3 for an unknown video too.
+       next start, does the rest and tells webhooks the same event. Over Kafka the next start first reads
+       the log, which may have the deletion when the index has not.
     6. Soon after, in a thread of the service: remove it from snapshots, and its thumbnails and uploaded
        file (`VideoIndex.finish_deletions`). The catalogue remembers that this is due.
 

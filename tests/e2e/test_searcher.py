@@ -3,6 +3,7 @@ that is deleted and created again is read from its beginning."""
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 from kafka import KafkaAdminClient
 
 from common.messaging.events import Event, LogModel
@@ -103,3 +105,34 @@ def test_a_searcher_outlives_a_damaged_generation_and_a_log_that_is_made_anew(
         # Of the video that cannot be read something is known, and it is told.
         staged = httpx.get(f"{searcher.url}/v1/staged").json()["items"]
         assert [(one["video_id"], one["segments"]) for one in staged] == [("bad", 1)]
+
+
+def test_a_deletion_that_a_crash_interrupts_is_told_after_the_next_start(
+    kafka: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with deployment_of(tmp_path, kafka, f"s{uuid.uuid4().hex[:12]}", preloaded=True) as deployment:
+        deployment.create_topics()
+        publish(deployment, videos(rng, "a", "b"))
+        searcher = deployment.service(
+            *("searcher", "search", "--data", deployment.folder / "data"),
+            module=("tests.faults.die_at_point", "deleted-in-the-index", "1"),
+        ).ready()
+        wait_until(lambda: has(searcher, "a", "b"), "both videos", _SECONDS)
+        hook = httpx.post(f"{searcher.url}/v1/webhooks", json={"url": "https://example.org/"})
+        assert hook.status_code == 201, hook.text
+        with pytest.raises(httpx.TransportError):
+            httpx.delete(f"{searcher.url}/v1/videos/a", timeout=300)
+        assert searcher.wait(_SECONDS) == -signal.SIGKILL
+        searcher.gone()
+        searcher.start().ready()
+        deliveries = f"{searcher.url}/v1/webhooks/{hook.json()['id']}/deliveries"
+
+        def told() -> list[object]:
+            items = httpx.get(deliveries, timeout=300).json()["items"]
+            events = [one["event"] for one in items]
+            return [one["data"]["video_id"] for one in events if one["type"] == "video.deleted"]
+
+        wait_until(told, "the event", _SECONDS)
+        assert told() == ["a"]
+        assert has(searcher, "b")
+        assert not has(searcher, "a")

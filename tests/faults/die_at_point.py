@@ -50,7 +50,9 @@ PRODUCER = {
     "acknowledged": Point("ingest.ledger:ProducerLedger", "done", after=False),
     "noted": Point("ingest.ledger:ProducerLedger", "done"),
 }
-POINTS = SEARCHER | EMBEDDER | PRODUCER
+# Reached by requests alone.
+DELETING = {"deleted-in-the-index": Point("common.state.state:State", "forget_video", after=False)}
+POINTS = SEARCHER | EMBEDDER | PRODUCER | DELETING
 
 
 def arm(point: Point, count: int) -> None:

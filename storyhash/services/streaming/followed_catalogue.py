@@ -121,6 +121,12 @@ class FollowedCatalogue:
         opened = self.follower().opened
         return None if opened is None else opened.index
 
+    def caught_up(self) -> VideoIndex | None:
+        """The index of the generation that answers when it has everything that was in its log at the
+        start; None before."""
+        behind = "log" in self.follower().health.reasons()
+        return None if behind else self.answering_index()
+
     def answering_indexes(self) -> list[VideoIndex]:
         """The indexes of the generation that answers and of the second opinion, as far as they are
         open."""

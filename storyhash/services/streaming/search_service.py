@@ -22,6 +22,7 @@ from common.state.files import JOBS_FOLDER
 from common.work_in_progress import WorkInProgress
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
+from searcher.deletion.notes import DeletionNotes
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.metrics import begin_second_opinions, watch_staged, watch_vectors
@@ -40,6 +41,7 @@ from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
+from storyhash.services.streaming.interrupted_deletions import InterruptedDeletions
 from storyhash.services.streaming.match_publisher import MatchPublisher
 from storyhash.services.webhook_worker import WebhookWorker
 
@@ -110,9 +112,11 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     job_worker = JobWorker(jobs, runner)
     webhooks = WebhookWorker(lambda: access.state, settings.webhooks, metrics)
     curation = CurationReader(lambda: access.state, metrics)
+    deletions = DeletionNotes()
+    ending = InterruptedDeletions(deletions, catalogue.caught_up, lambda: access.state)
     threads: list[Background] = [auditor, job_worker, curation, webhooks]
     if not answers_only:
-        threads.append(announcer)
+        threads += [announcer, ending]
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
     watch.add(*threads)
@@ -133,6 +137,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         jobs=jobs,
         backups=None if answers_only else backups,
         webhooks=settings.webhooks,
+        deletions=deletions,
     )
     server = HttpServer(app, settings.http, protected=True)
     server.start()
@@ -141,6 +146,8 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
         keys.enter_context(opened_access(access, settings))
         jobs.open(settings.data_dir / JOBS_FOLDER)
         if not answers_only:
+            deletions.open(WorkInProgress.open(settings.data_dir, "delete"))
+            keys.callback(deletions.close)
             health.watch("broker", keys.enter_context(BrokerWatch(settings.kafka)).reason)
     except BaseException:
         server.stop()
