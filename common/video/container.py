@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.video.stream import VideoStream
 
 from common.errors import VideoError, VideoLimitError
@@ -130,7 +131,9 @@ def describe(container: InputContainer, stream: VideoStream, limits: VideoSettin
         raise VideoError("its codec is not supported by this build of FFmpeg; convert it to H.264")
     duration = stream_seconds(stream) or (container.duration or 0) / 1_000_000 or None
     check_pixels(context.width, context.height, limits)
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    # Without timestamps, the average is FFmpeg's default, and only the stream itself may say its rate.
+    own = context.framerate if has_flag(container, Flags.no_timestamps) else None
+    rate = float(own or stream.average_rate or stream.guessed_rate or 0)
     return VideoInfo(
         duration_seconds=duration,
         frames_per_second=rate if 0 < rate <= _MAX_PLAUSIBLE_FPS else None,
@@ -138,6 +141,13 @@ def describe(container: InputContainer, stream: VideoStream, limits: VideoSettin
         height=context.height,
         codec=context.codec.canonical_name,
     )
+
+
+def has_flag(container: InputContainer, flag: Flags) -> bool:
+    """Whether the format of a file has a property."""
+    # Type hints say that both are flags; they are ints.
+    flags: Any = container.format.flags
+    return bool(flags & flag.value)
 
 
 def check_pixels(width: int, height: int, limits: VideoSettings) -> None:

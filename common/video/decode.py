@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from av.container import InputContainer
 from av.format import Flags
@@ -20,6 +19,7 @@ from common.video.container import (
     VideoInfo,
     check_pixels,
     describe,
+    has_flag,
     open_container,
     stream_seconds,
     tagged_seconds,
@@ -218,10 +218,7 @@ class Decoder:
 def _believed_gap_seconds(container: InputContainer) -> float:
     """The longest gap between frames that is accepted without proof, in seconds. It is shorter for
     formats whose clock may restart (broadcast)."""
-    # Type hints say it is a flag; it is an int.
-    restarting: Any = Flags.ts_discont.value
-    restarts = container.format.flags & restarting
-    return BROADCAST_GAP_SECONDS if restarts else GAP_SECONDS
+    return BROADCAST_GAP_SECONDS if has_flag(container, Flags.ts_discont) else GAP_SECONDS
 
 
 def _duration(frame: VideoFrame) -> float:

@@ -70,6 +70,17 @@ def test_what_follows_a_clock_that_jumps_back_is_kept(tmp_path: Path, suffix: st
     assert np.mean(light[: len(light) // 3]) > 2 * np.mean(light[-len(light) // 3 :])
 
 
+@pytest.mark.parametrize(("suffix", "rate"), [(".h264", 50), (".h264", 12), (".m4v", 50)])
+def test_a_stream_without_a_container_has_times_by_its_own_rate(
+    tmp_path: Path, suffix: str, rate: int
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    encode_video(path, pictures(10 * rate), rate)
+    _, done = produced(path)
+    assert done.duration_seconds == pytest.approx(10.0, abs=0.2)
+    assert (done.damaged, done.notes) == (None, None)
+
+
 def test_one_wild_time_stamp_costs_nothing(tmp_path: Path) -> None:
     ticks = [40 * number for number in range(250)]
     ticks[100] = 12 * 60_000
