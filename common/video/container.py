@@ -131,9 +131,11 @@ def describe(container: InputContainer, stream: VideoStream, limits: VideoSettin
         raise VideoError("its codec is not supported by this build of FFmpeg; convert it to H.264")
     duration = stream_seconds(stream) or (container.duration or 0) / 1_000_000 or None
     check_pixels(context.width, context.height, limits)
-    # Without timestamps, the average is FFmpeg's default, and only the stream itself may say its rate.
-    own = context.framerate if has_flag(container, Flags.no_timestamps) else None
-    rate = float(own or stream.average_rate or stream.guessed_rate or 0)
+    known = stream.average_rate or stream.guessed_rate
+    if has_flag(container, Flags.no_timestamps):
+        # Then these are FFmpeg's default, and only the stream itself may say its rate.
+        known = context.framerate
+    rate = float(known or 0)
     return VideoInfo(
         duration_seconds=duration,
         frames_per_second=rate if 0 < rate <= _MAX_PLAUSIBLE_FPS else None,

@@ -102,6 +102,7 @@ class Decoder:
         self._reader: PacketReader | None = None
         self._clock: TimelineClock | None = None
         self._left_out: str | None = None
+        self._untimed = False
         self._deadline = 0.0
         # Length of the track in its header.
         self._said_seconds = 0.0
@@ -131,6 +132,11 @@ class Decoder:
     def notes(self) -> str | None:
         """Remarks that are not damage: ignored tracks, timestamps that jump. None if there are none."""
         notes = [self._left_out] if self._left_out else []
+        if self._untimed:
+            notes.append(
+                f"the stream has neither timestamps nor a frame rate, so {_FALLBACK_FPS:g} frames per "
+                "second are assumed; to give it a rate: ffmpeg -r RATE -i FILE -c copy FILE.mp4"
+            )
         if self._clock is not None and self._clock.jumps:
             notes.append(
                 f"timestamps jump ({self._clock.jumps} times, first after "
@@ -146,6 +152,9 @@ class Decoder:
         with open_container(self._source) as container:
             stream, self._left_out = choose_stream(container, self._source, self._beat)
             self.info = describe(container, stream, self._limits)
+            self._untimed = self.info.frames_per_second is None and has_flag(
+                container, Flags.no_timestamps
+            )
             self._said_seconds = stream_seconds(stream) or tagged_seconds(stream)
             stream.codec_context.thread_count = 1
             # Frames to which no other frame refers are not deblocked: the difference does not matter

@@ -81,6 +81,13 @@ def test_a_stream_without_a_container_has_times_by_its_own_rate(
     assert (done.damaged, done.notes) == (None, None)
 
 
+def test_a_stream_that_says_no_rate_is_told_of(tmp_path: Path) -> None:
+    path = write_tracks(tmp_path / "a.obu", [pictures(50)], codec="libsvtav1")
+    _, done = produced(path)
+    assert done.duration_seconds == pytest.approx(2.0, abs=0.05)
+    assert "so 25 frames per second are assumed" in (done.notes or "")
+
+
 def test_one_wild_time_stamp_costs_nothing(tmp_path: Path) -> None:
     ticks = [40 * number for number in range(250)]
     ticks[100] = 12 * 60_000
