@@ -135,7 +135,6 @@ def test_a_deletion_that_a_crash_interrupts_is_told_after_the_next_start(
             events = [one["event"] for one in items]
             return [one["data"]["video_id"] for one in events if one["type"] == "video.deleted"]
 
-        wait_until(told, "the event", _SECONDS)
-        assert told() == ["a"]
+        wait_until(lambda: told() == ["a"], "the event", _SECONDS)
         assert has(searcher, "b")
         assert not has(searcher, "a")
