@@ -100,10 +100,10 @@ def draw(frames: list[UInt8Array], match: dict[str, Any], path: Path) -> None:
             color=_COPY,
             lw=2.5,
         )
-    text = {"ha": "center", "va": "center", "color": _GREY}
+    text: dict[str, Any] = {"ha": "center", "va": "center", "color": _GREY}
     axes.text(6, 4.0, "query: upload.mp4, 12 s", **text)
     axes.text(6, 0.5, f"reference: {match['video_id']} in the index, 8 s", **text)
-    caption = {"ha": "center", "va": "center", "color": _CAPTION}
+    caption: dict[str, Any] = {"ha": "center", "va": "center", "color": _CAPTION}
     axes.text(6, 4.55, _in_words(match), fontsize=13, **caption)
     axes.text(sum(upper) / 2, 2.25, match["transform"]["words"], fontsize=12, **caption)
     figure.savefig(path, dpi=150)

@@ -272,7 +272,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.prices:
         measured = Measured.read()
-        one, two = (costs(measured, *asked.prices, profiles) for profiles in (1, 2))
+        day, memory, disk = asked.prices
+        one, two = (costs(measured, day, memory, disk, profiles) for profiles in (1, 2))
         parts = ["With a second opinion:", "", *two, "", "With one profile, over Kafka:", "", *one]
         sys.stdout.write("\n".join(parts) + "\n")
         return

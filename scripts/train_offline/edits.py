@@ -40,9 +40,9 @@ def clean_view(pictures: Tensor) -> Tensor:
     stretch = torch.exp(_uniform(-0.3, 0.3, count, device))
     scale = _uniform(0.75, 1, count, device)
     across, down = (scale * stretch).clamp(max=1), (scale / stretch).clamp(max=1)
-    shift = [_uniform(-1, 1, count, device) * (1 - side) for side in (across, down)]
+    right, below = (_uniform(-1, 1, count, device) * (1 - side) for side in (across, down))
     still = torch.zeros(count, device=device)
-    view, _ = _warped(pictures, across * _sign(count, 0.5, device), down, *shift, still)
+    view, _ = _warped(pictures, across * _sign(count, 0.5, device), down, right, below, still)
     return degraded(recoloured(view, 0.3), 0.35)
 
 
@@ -74,9 +74,9 @@ def _placed(pictures: Tensor, strength: Strength) -> Tensor:
     down = scale / stretch * torch.where(axis > 0.33, width, ones)
     angle = _uniform(-strength.most_turned, strength.most_turned, count, device)
     angle = torch.where(_chance(count, strength.turned, device), angle, torch.zeros_like(angle))
-    shift = [_uniform(-1, 1, count, device) * (1 - side).abs() for side in (across, down)]
+    right, below = (_uniform(-1, 1, count, device) * (1 - side).abs() for side in (across, down))
     mirror, flip = _sign(count, 0.5, device), _sign(count, strength.upside_down, device)
-    view, inside = _warped(pictures, across * mirror, down * flip, *shift, angle)
+    view, inside = _warped(pictures, across * mirror, down * flip, right, below, angle)
     black = torch.rand(count, 1, 1, 1, device=device) < 0.5
     background = torch.where(black, 0.0, torch.rand(count, 3, 1, 1, device=device))
     return view * inside + background * (1 - inside)
