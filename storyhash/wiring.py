@@ -157,12 +157,11 @@ def second_over(
 
 
 def check_second_profile(settings: Settings) -> None:
-    """Raises UsageError if both indexes have, or would have, the same profile."""
-    own = second_settings(settings)
-    if own is None:
-        return
+    """Raises UsageError if both indexes have, or would have, the same profile; and what
+    `profile_in_force` and `second_settings` raise."""
     profile = profile_in_force(settings).name
-    if profile == profile_in_force(own).name:
+    own = second_settings(settings)
+    if own is not None and profile == profile_in_force(own).name:
         raise UsageError(
             f"the second opinion needs another profile than {profile}; `storyhash models list` shows them"
         )

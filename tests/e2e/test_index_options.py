@@ -141,6 +141,20 @@ def test_a_video_with_another_bank_and_lost_vectors_is_embedded_and_said_to_be(
     assert len(run.json["relabelled"]) == 3
 
 
+def test_a_dry_run_tells_of_another_bank(library: tuple[Path, Path]) -> None:
+    folder, data = library
+    dry = storyhash("index", folder, "--bank", "other", "--data", data, "--dry-run")
+    assert "4 get another bank or description" in dry.stdout
+
+
+def test_what_is_no_bank_and_no_folder_is_refused(films: Path, tmp_path: Path) -> None:
+    empty = storyhash("index", films, "--bank", "", "--data", tmp_path / "data")
+    assert (empty.exit_code, "bank: expected a name" in empty.stderr) == (2, True)
+    file = films / "a.mp4"
+    taken = storyhash("index", films, "--data", file)
+    assert (taken.exit_code, f"{file}/storyhash.json: Not a directory" in taken.stderr) == (2, True)
+
+
 def test_another_bank_embeds_nothing_anew(library: tuple[Path, Path]) -> None:
     folder, data = library
     before = {one: bytes_of(data, one) for one in ids(data)}

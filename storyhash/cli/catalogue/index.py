@@ -176,6 +176,10 @@ def _show_plan(settings: Settings, listing: Listing, *, json: bool, folders: boo
         print_json(fields)
         return
     out.print(f"{len(plan.work)} to index, {plan.unchanged} unchanged, {len(gone.gone)} to prune")
+    if plan.relabelled:
+        out.print(
+            f"{len(plan.relabelled)} get another bank or description, and are not embedded again"
+        )
     for video_id in gone.gone:
         out.print(f"    {video_id}: its file is gone", markup=False)
     _tell_kept(gone)
