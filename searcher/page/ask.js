@@ -53,11 +53,7 @@ export function askView(parameters) {
     });
   }
   node.addEventListener("dragleave", (event) => node.contains(event.relatedTarget) || drop.classList.remove("over"));
-  node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    if (event.dataTransfer.files.length) askFile(event.dataTransfer.files[0]);
-  });
+  node.addEventListener("drop", () => drop.classList.remove("over"));
 
   async function countVideos(signal) {
     const page = await call("GET", withQuery("/v1/videos", { limit: 1, state: "ready" }), { signal });
@@ -137,6 +133,7 @@ export function askView(parameters) {
       { keys: ["/"], label: "Paste an address or an id", run: () => address.focus() },
       ...(answer?.shortcuts() ?? []),
     ],
+    dropped: askFile,
     release: () => {
       running?.abort();
       running = null;

@@ -1,6 +1,7 @@
 // The catalogue: its videos with thumbnail, bank and state, by page; what is being indexed; banks and dead letters.
 
 import { call, withQuery } from "./api.js";
+import { bankFilter } from "./bank_filter.js";
 import { bankTable } from "./banks.js";
 import { deadLetters } from "./dead_letters.js";
 import { el, field } from "./dom.js";
@@ -15,8 +16,7 @@ const THUMBNAIL = { w: 96, h: 54 };
 export function catalogueView() {
   const prefix = el("input", { type: "search", id: "prefix", autocomplete: "off", spellcheck: "false", placeholder: "any id" });
   const text = el("input", { type: "search", id: "text", autocomplete: "off", spellcheck: "false", maxlength: 200, placeholder: "any text" });
-  const bank = el("input", { type: "search", id: "bank", autocomplete: "off", spellcheck: "false", placeholder: "any bank", list: "banks" });
-  const banks = el("datalist", { id: "banks" });
+  const bank = bankFilter("", () => pages.restart());
   const state = el("select", { id: "state" }, Object.entries(STATES).map(([value, text]) => el("option", { value }, text)));
   const body = el("tbody", {});
   const table = el("table", {},
@@ -24,7 +24,6 @@ export function catalogueView() {
     el("thead", {}, el("tr", {}, ["Video", "Bank", "State", "Length", "Indexed", ""].map((text) =>
       el("th", { scope: "col" }, text || el("span", { class: "visually-hidden" }, "Action"))))),
     body);
-  const known = new Set();
   // A thumbnail is asked for when its row comes into sight.
   const sight = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
@@ -40,7 +39,7 @@ export function catalogueView() {
     empty: "No video matches these filters.",
     noun: "videos",
     fetchPage: (place) => call("GET", withQuery("/v1/videos", {
-      ...place, prefix: prefix.value, text: text.value.trim(), bank: bank.value.trim(), state: state.value,
+      ...place, prefix: prefix.value, text: text.value.trim(), bank: bank.chosen(), state: state.value,
     })),
     show: (items) => {
       sight.disconnect();
@@ -48,14 +47,10 @@ export function catalogueView() {
       // A canvas without a picture takes no place, so its row is watched.
       for (const line of body.children) sight.observe(line);
       table.hidden = items.length === 0;
-      for (const { bank: name } of items) {
-        if (known.has(name)) continue;
-        known.add(name);
-        banks.append(el("option", { value: name }));
-      }
+      bank.know(items.map((item) => item.bank));
     },
   });
-  prefix.oninput = text.oninput = bank.oninput = state.onchange = pages.restart;
+  prefix.oninput = text.oninput = state.onchange = pages.restart;
   const only = (wanted) => {
     state.value = wanted;
     pages.restart();
@@ -69,7 +64,7 @@ export function catalogueView() {
       el("h1", {}, "Catalogue"),
       ingest.node,
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
-        field("Id begins with", prefix), field("Id or title contains", text), field("Bank", bank), field("State", state), banks),
+        field("Id begins with", prefix), field("Id or title contains", text), field("Bank", bank.input), field("State", state), bank.names),
       pages.problem, pages.count,
       el("div", { class: "table" }, table),
       pages.buttons,
@@ -81,6 +76,7 @@ export function catalogueView() {
       { keys: ["p"], label: "Previous page", run: () => pages.turn(-1) },
       { keys: ["f"], label: "Videos that failed", run: () => only("failed") },
     ],
+    dropped: ingest.offer,
     release: () => {
       sight.disconnect();
       ingest.release();

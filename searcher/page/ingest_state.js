@@ -8,7 +8,7 @@ const STATES = ["ready", "pending", "failed"];
 const BUSY_MILLISECONDS = 2000;
 const IDLE_MILLISECONDS = 15_000;
 
-/** onFilter(state): a number was chosen. onChange(): the numbers have changed. Returns `{node, release}`. */
+/** onFilter(state): a number was chosen. onChange(): the numbers have changed. Returns `{node, offer, release}`. */
 export function ingestState({ onFilter, onChange }) {
   const counts = Object.fromEntries(STATES.map((state) => [state, null]));
   const buttons = STATES.map((state) => el("button", { type: "button", class: "small", onclick: () => onFilter(state) }, `– ${state}`));
@@ -23,6 +23,7 @@ export function ingestState({ onFilter, onChange }) {
   input.onchange = () => input.files.length && addFile(input.files[0]);
   const sent = el("span", { class: "muted" });
   const chooser = el("p", { class: "row" }, el("label", { class: "button", for: "new-file" }, "Upload a file"), input, sent);
+  const more = el("details", {}, el("summary", {}, "Add a video"), form, chooser, problem);
   let timer = 0;
   let released = false;
 
@@ -68,6 +69,14 @@ export function ingestState({ onFilter, onChange }) {
     });
   }
 
+  /** Offer to add a file that was dropped. */
+  function offer(file) {
+    const upload = el("button", { type: "button", class: "primary", onclick: () => addFile(file) }, "Upload");
+    more.open = true;
+    problem.replaceChildren(el("p", { class: "notice row" }, `Add ${file.name} to the catalogue?`, upload));
+    upload.focus();
+  }
+
   async function added(send) {
     problem.replaceChildren();
     try {
@@ -83,8 +92,8 @@ export function ingestState({ onFilter, onChange }) {
   look();
   return {
     node: el("section", { class: "card ingest", "aria-label": "Indexing" },
-      el("div", { class: "row" }, buttons),
-      el("details", {}, el("summary", {}, "Add a video"), form, chooser, problem)),
+      el("div", { class: "row" }, buttons), more),
+    offer,
     release: () => {
       released = true;
       clearTimeout(timer);

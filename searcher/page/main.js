@@ -4,6 +4,7 @@ import { askView } from "./ask.js";
 import { forgetKey, hasKey } from "./api.js";
 import { catalogueView } from "./catalogue.js";
 import { docsView } from "./docs.js";
+import { el } from "./dom.js";
 import { queueView } from "./queue.js";
 import { setShortcuts, start } from "./shortcuts.js";
 import { storedCaseView } from "./stored_case.js";
@@ -59,6 +60,15 @@ window.addEventListener("hashchange", () => {
   show();
   main.focus({ preventScroll: true });
 });
-// A video that is dropped beside its place must not replace the page.
-for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+// A dropped video must not replace the page. Views without `dropped` take none, and say so.
+window.addEventListener("dragover", (event) => event.preventDefault());
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (!file) return;
+  if (view.dropped) return view.dropped(file);
+  main.querySelector(".not-taken")?.remove();
+  main.prepend(el("p", { class: "notice not-taken", role: "status" }, `${file.name} was not taken. To look for copies of it, drop it on `,
+    el("a", { href: "#/ask" }, "Ask"), "; to add it, on the ", el("a", { href: "#/catalogue" }, "catalogue"), "."));
+});
 show();

@@ -1,6 +1,7 @@
 // The matches that were found, newest first, for people to judge.
 
 import { call, send, withQuery } from "./api.js";
+import { bankFilter } from "./bank_filter.js";
 import { bulkBar, kindOf } from "./bulk.js";
 import { announce, el, errorBox, field, save } from "./dom.js";
 import { pagedList } from "./pager.js";
@@ -27,18 +28,19 @@ const select = (id, options, value) => {
 function parameters() {
   const { verdict, decision, bank, least, coverage, days } = queue.filters;
   return {
-    verdict, decision, bank: bank.trim(), min_probability: least, min_coverage: coverage,
+    verdict, decision, bank, min_probability: least, min_coverage: coverage,
     since: days ? new Date(Date.now() - days * DAY_MILLISECONDS).toISOString() : "",
   };
 }
 
 export function queueView() {
   const kept = queue.filters;
+  const banks = bankFilter(kept.bank, () => changed());
   const controls = {
     verdict: select("verdict", [["none", "no verdict"], ["", "any verdict"],
       ...Object.entries(VERDICTS).filter(([key]) => key !== "none").map(([key, text]) => [key, text.toLowerCase()])], kept.verdict),
     decision: select("decision", [["", "any decision"], ["copy", "copy"], ["review", "perhaps a copy"], ["no_match", "excepted"]], kept.decision),
-    bank: el("input", { type: "search", id: "bank", value: kept.bank, autocomplete: "off", spellcheck: "false", placeholder: "any bank" }),
+    bank: banks.input,
     least: select("least", [["", "any"], ["0.5", "50 % or more"], ["0.9", "90 % or more"], ["0.99", "99 % or more"]], kept.least),
     coverage: select("coverage", [["", "any"], ["0.1", "10 % or more"], ["0.5", "half or more"], ["0.9", "90 % or more"]], kept.coverage),
     days: select("days", [["", "any time"], ["1", "last 24 hours"], ["7", "last 7 days"], ["30", "last 30 days"]], kept.days),
@@ -72,10 +74,13 @@ export function queueView() {
 
   const changed = () => {
     queue.filters = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]));
+    queue.filters.bank = banks.chosen();
     queue.index = 0;
     pages.restart();
   };
-  for (const control of Object.values(controls)) control.addEventListener("input", changed);
+  for (const control of Object.values(controls)) {
+    if (control !== banks.input) control.addEventListener("input", changed);
+  }
 
   /** Select these matches; if all are selected, none of them. */
   function pick(ids) {
@@ -147,7 +152,7 @@ export function queueView() {
     node: el("div", { class: "queue" },
       el("h1", {}, "Queue"),
       el("form", { class: "card filters", onsubmit: (event) => event.preventDefault() },
-        field("Verdict", controls.verdict), field("Decision", controls.decision), field("Bank", controls.bank),
+        field("Verdict", controls.verdict), field("Decision", controls.decision), field("Bank", controls.bank), banks.names,
         field("Probability", controls.least), field("Matched share", controls.coverage), field("Found", controls.days)),
       pages.problem, el("div", { class: "row list-head" }, pages.count, csv), bulk.node, list, pages.buttons),
     shortcuts: () => [

@@ -484,7 +484,7 @@ def test_another_page_of_the_queue_begins_at_its_first_match(
             ]
         )
     signed_in(browser, f"{service.running.url}/#/queue", service.key)
-    wait_for(browser, ".filters #bank").send_keys("pages")
+    wait_for(browser, ".filters #bank").send_keys("pages\n")
     wait_for(browser, ".count", "1–50 of 60")
     browser.execute_script("document.activeElement.blur()")
     for _ in range(3):

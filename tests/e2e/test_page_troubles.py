@@ -3,6 +3,7 @@ long queue, and names that are written from right to left."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from storyhash.client import Client
 from tests.e2e.test_page import Served, browser, errors, press, service, signed_in
 from tests.support.browser import WAIT_SECONDS, wait_for
 from tests.support.keys import opened_state
+from tests.support.services import wait_until
 
 __all__ = ["browser", "service"]
 JUDGED = NewVerdict("unsure", "", "", None, None)
@@ -32,6 +34,23 @@ const show = dialog.showModal.bind(dialog);
 window.calls = window.asked = 0;
 window.fetch = (...all) => { window.calls += 1; return fetched(...all); };
 dialog.showModal = () => { window.asked += 1; show(); };
+"""
+# Notes which banks the lists are asked for.
+BANKS = """
+const fetched = window.fetch;
+window.banks = [];
+window.fetch = (path, ...rest) => {
+  const bank = new URL(path, location).searchParams.get("bank");
+  if (bank !== null) window.banks.push(bank);
+  return fetched(path, ...rest);
+};
+"""
+# Drops a file on the page, beside every place for one.
+DROPPED = """
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
 """
 # The next two answers to "how is the job" do not come.
 LOST = """
@@ -175,4 +194,54 @@ def test_a_name_from_right_to_left_leaves_a_sentence_in_order(
             assert wait_for(browser, ".queue-row bdi", name)
         finally:
             client.change_video("a.mp4", title=title)
+    assert errors(browser) == []
+
+
+def banks_of(browser: Any) -> list[str]:
+    """The banks that lists were asked for, see BANKS."""
+    return list(browser.execute_script("return window.banks"))
+
+
+def test_a_bank_is_asked_for_only_by_its_whole_name(browser: Any, service: Served) -> None:
+    with state_of(service) as state:
+        _, limited = state.keys.create(NewKey("limited", Role.WRITER, ["default"]))
+    for view in ("catalogue", "queue"):
+        signed_in(browser, f"{service.running.url}/#/{view}", limited)
+        wait_for(browser, "#banks option[value=default]", shown=False)
+        browser.execute_script(BANKS)
+        field = wait_for(browser, ".filters #bank")
+        field.send_keys("defaul")
+        field.send_keys("t")
+        wait_until(lambda: bool(banks_of(browser)), "the list of a bank")
+        assert banks_of(browser) == ["default"]
+        field.send_keys("s\n")
+        assert wait_for(browser, ".notice.bad", "'defaults'")
+    assert len(errors(browser)) == 2
+
+
+def test_a_file_that_is_dropped_beside_its_place_is_not_lost(
+    browser: Any, service: Served, films: Path
+) -> None:
+    def drop() -> None:
+        data = base64.b64encode((films / "a.mp4").read_bytes()).decode()
+        browser.execute_script(DROPPED, data)
+
+    signed_in(browser, f"{service.running.url}/#/queue", service.admin)
+    wait_for(browser, ".count", "match")
+    drop()
+    assert wait_for(browser, ".not-taken", "dropped.mp4 was not taken")
+    browser.find_element("css selector", ".not-taken a[href='#/catalogue']").click()
+    wait_for(browser, ".ingest button", "4 ready")
+    assert not browser.find_elements("css selector", ".not-taken")
+    drop()
+    wait_for(browser, ".ingest .notice", "Add dropped.mp4 to the catalogue?")
+    browser.find_element("css selector", ".ingest .notice button").click()
+    assert wait_for(browser, "tbody .name", "dropped.mp4")
+    with Client(service.running.url, service.admin) as client:
+        (video,) = client.list_videos(text="dropped").items
+        client.delete_video(video.video_id)
+    browser.get(f"{service.running.url}/#/ask")
+    wait_for(browser, ".drop .hint", "4 videos")
+    drop()
+    assert wait_for(browser, ".headline .said", "Copy")
     assert errors(browser) == []
