@@ -335,10 +335,13 @@ def test_a_job_goes_on_while_the_state_database_is_down(
         return asked
 
     @contextmanager
-    def open_query(*given: Any) -> Iterator[OpenedQuery]:
+    def open_query(
+        source: Any, name: str, model_id: str, cancellation: Cancellation, *rest: Any
+    ) -> Iterator[OpenedQuery]:
         while failures.count("is_cancelled") < 2:
             threading.Event().wait(0.01)
-        with embed(*given) as query:
+            cancellation.check()
+        with embed(source, name, model_id, cancellation, *rest) as query:
             yield query
 
     for name in ("is_cancelled", "finish"):
