@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ class Database:
         self._remedy = remedy
         with self._guarded():
             if read_only:
-                uri = f"{path.resolve().as_uri()}?mode=ro"
+                uri = f"{path.resolve().as_uri()}?mode=ro{_sealed(path)}"
                 self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
                 return
             private_folder(path.parent)
@@ -101,6 +102,13 @@ class Database:
                 ) from None
             except sqlite3.DatabaseError as error:
                 raise CorruptIndexError(f"{self._path}: {error}; {self._remedy}") from None
+
+
+def _sealed(path: Path) -> str:
+    """The option for a closed database in a folder that cannot be written: SQLite would make the files of
+    its write-ahead log beside it, also for reading."""
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    return "" if is_open or os.access(path.parent, os.W_OK) else "&immutable=1"
 
 
 def set_journal(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from common.errors import CorruptIndexError, StorageError
 from common.sqlite import Database
+from tests.faults.disks import Disk, can_mount
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY);"
 
@@ -48,6 +49,17 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(CorruptIndexError, match=r"a\.sqlite: .*; delete it"):
         opened(tmp_path)
+
+
+def test_a_database_on_a_read_only_disk_can_be_read(tmp_path: Path) -> None:
+    if not can_mount(tmp_path / "probe"):
+        pytest.skip("disks are mounted by root alone")
+    with Disk(tmp_path / "disk", 4) as disk:
+        with closing(opened(disk.folder)) as database, database.change() as execute:
+            execute("INSERT INTO names VALUES (?)", "a")
+        disk.writable(False)
+        with closing(opened(disk.folder, read_only=True)) as database:
+            assert database.query("SELECT name FROM names") == [("a",)]
 
 
 def test_what_is_read_only_takes_no_change(tmp_path: Path) -> None:
