@@ -224,9 +224,8 @@ class _Walk:
             self._scan.videos.append(FoundVideo(entry.path, entry.name in frame.unfinished))
 
     def _is_video(self, suffix: str, path: str) -> bool:
-        """Read the start of a file whose name does not tell its type; a possibly damaged stream counts
-            as a
-        video, and decoding decides."""
+        """Read the start of a file whose name does not tell its type. A stream that may be damaged counts
+        as a video, and decoding decides."""
         try:
             kind = self._kind_of(path)
         except OSError as error:

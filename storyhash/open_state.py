@@ -66,8 +66,7 @@ def compact_state(settings: Settings) -> None:
 
 def forget_videos(settings: Settings, video_ids: Iterable[str]) -> None:
     """Delete what the state database, if there is one, has of deleted videos, and note the deletions in
-    the audit log. Raises what `open_state`
-    raises."""
+    the audit log. Raises what `open_state` raises."""
     ids = list(video_ids)
     if not ids or not has_state(settings):
         return
