@@ -44,16 +44,29 @@ class FairTurns:
     """
 
     def __init__(self, turns: int) -> None:
-        self._free = turns
+        self._turns = self._free = turns
+        # A number of its own, because metrics are read in another thread.
+        self._waits = 0
         self._running: Counter[str] = Counter()
         # By sender; the one with the latest turn is last.
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @property
+    def running(self) -> int:
+        """Number of turns that are taken."""
+        return self._turns - self._free
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a turn."""
+        return self._waits
 
     def ask(self, sender: Sender) -> asyncio.Future[None]:
         """A turn: the future is done when it is there. It ends in EvictedError if the request was
         evicted. Call `release` once the turn is over, or `leave` if it is not wanted any more."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(sender.name, deque()).append(turn)
+        self._waits += 1
         self._give()
         return turn
 
@@ -95,5 +108,6 @@ class FairTurns:
 
     def _remove(self, name: str, turn: asyncio.Future[None]) -> None:
         self._waiting[name].remove(turn)
+        self._waits -= 1
         if not self._waiting[name]:
             del self._waiting[name]

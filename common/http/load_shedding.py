@@ -50,11 +50,11 @@ class LoadShedder:
         self._places: Counter[str] = Counter()
         self._retry_seconds = retry_seconds
         self._status = status
-        self._running = 0
         self._measured = measured
         if measured is not None:
-            measured.running.set_function(lambda: self._running)
-            measured.waiting.set_function(lambda: max(0, self._places.total() - self._running))
+            # Not the places: a request keeps its place for a moment after its turn or its eviction.
+            measured.running.set_function(lambda: self._turns.running)
+            measured.waiting.set_function(lambda: self._turns.waiting)
 
     async def answer(self, request: Request, work: Callable[[Cancellation], Result]) -> Result:
         """Take a place for a request whose body was read, and run its work when it is its sender's turn.
@@ -149,7 +149,6 @@ class LoadShedder:
         gone = asyncio.ensure_future(gone_of(receive))
         try:
             await self._take_turn(gone, sender)
-            self._running += 1
             return await self._work(work, gone, cancellation or Cancellation(), sender)
         except EvictedError:
             raise self._refused(sender) from None
@@ -190,7 +189,7 @@ class LoadShedder:
             finally:
                 # If the loop is closed, nobody waits for a turn.
                 with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._end_turn, sender)
+                    loop.call_soon_threadsafe(self._turns.release, sender)
 
         working = asyncio.ensure_future(
             to_thread.run_sync(whole, abandon_on_cancel=True, limiter=self._limiter)
@@ -211,11 +210,7 @@ class LoadShedder:
                 cancellation.cancel()
                 working.cancel()
             if claim.acquire(blocking=False):
-                self._end_turn(sender)
-
-    def _end_turn(self, sender: Sender) -> None:
-        self._running -= 1
-        self._turns.release(sender)
+                self._turns.release(sender)
 
 
 def busy(message: str, retry_seconds: int = 5, status: int = 503) -> ApiError:

@@ -353,6 +353,38 @@ def test_the_queue_is_measured_while_it_works_and_is_empty_afterwards() -> None:
     run(check())
 
 
+def test_a_request_whose_turn_is_over_does_not_count_as_one_that_waits() -> None:
+    metrics = Metrics.create("test")
+
+    def measured(name: str) -> float | None:
+        return metrics.registry.get_sample_value(f"storyhash_queue_{name}", {"queue": "match"})
+
+    async def check() -> None:
+        load_shedder = LoadShedder(1, 1, measured=QueueMetrics(metrics, "match"))
+        first_work, next_work, sent = Work(), Work(), asyncio.Event()
+
+        async def slow_to_send() -> None:
+            async with load_shedder.entered():
+                await load_shedder.run(first_work, Caller().receive)
+                await sent.wait()
+
+        first = asyncio.create_task(slow_to_send())
+        await first_work.has_begun(1)
+        second = asyncio.create_task(request(load_shedder, next_work))
+        await asyncio.sleep(0)
+        assert (measured("running_requests"), measured("waiting_requests")) == (1, 1)
+        first_work.go_on.set()
+        await next_work.has_begun(1)
+        # Both have a place, and nobody waits for a turn.
+        found = (measured("running_requests"), measured("waiting_requests"))
+        next_work.go_on.set()
+        sent.set()
+        await asyncio.gather(first, second)
+        assert found == (1, 0)
+
+    run(check())
+
+
 def test_a_request_that_only_waits_makes_room_for_another_sender() -> None:
     load_shedder = LoadShedder(0, 2)
     one, other = Sender("one", has_key=True), Sender("other", has_key=True)
