@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from common.errors import DataFolderError
 from common.settings import Settings
 from common.sqlite import Database
 from common.state.files import FILES
@@ -28,6 +29,18 @@ def open_state(settings: Settings) -> State:
     if settings.state.url is None:
         read_manifest(settings.data_dir)
     return State(settings)
+
+
+def open_existing_state(settings: Settings) -> State:
+    """As `open_state`, for a command that makes no folder: a mistyped one is told.
+
+    Raises DataFolderError too if the folder has neither an index nor keys.
+    """
+    if not has_state(settings) and read_manifest(settings.data_dir) is None:
+        raise DataFolderError(
+            f"{settings.data_dir} has no index and no keys; give the data folder with --data"
+        )
+    return open_state(settings)
 
 
 @contextmanager

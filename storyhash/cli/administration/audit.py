@@ -7,7 +7,7 @@ import typer
 from common.settings import load_settings
 from storyhash.cli.shared.listing import Item, print_page
 from storyhash.cli.shared.options import DataOption, JsonOption, LimitOption, NumberCursorOption
-from storyhash.open_state import open_state
+from storyhash.open_state import open_existing_state
 
 app = typer.Typer(help="Show the audit log of a service.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def list_changes(
 
     These are the changes that were requested through the API, and the keys that were created and revoked.
     """
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         items, following = state.audit.page(cursor, limit)
     print_page({"items": items, "next_cursor": following}, _line, as_json=json)
 

@@ -22,7 +22,7 @@ from storyhash.cli.shared.options import (
     LimitOption,
     announce_data_folder,
 )
-from storyhash.open_state import note_change, open_state
+from storyhash.open_state import note_change, open_existing_state, open_state
 
 app = typer.Typer(
     help="Create, list, limit and revoke the API keys of a service.\n\n"
@@ -103,7 +103,7 @@ def list_keys(
 
     Revoked and expired keys are listed too.
     """
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         keys, following = state.keys.page(cursor, limit)
     page = {"items": [key.to_json() for key in keys], "next_cursor": following}
     print_page(page, _line, as_json=json)
@@ -132,7 +132,7 @@ def limit_key(
         raise UsageError(
             "give --rate, --queries-per-day, --upload-bytes-per-day or --video-seconds-per-day"
         )
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         key = state.keys.limit(key_id, limits)
         if key is None:
             raise _unknown_key(key_id)
@@ -147,7 +147,7 @@ def revoke_key(
     json: JsonOption = False,
 ) -> None:
     """Revoke a key. Running services refuse it within 5 seconds."""
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         if not state.keys.revoke(key_id):
             raise _unknown_key(key_id)
         note_change(state, "keys.revoke", key_id, 204)

@@ -20,7 +20,7 @@ from storyhash.cli.shared.options import (
     NumberCursorOption,
     announce_data_folder,
 )
-from storyhash.open_state import note_change, open_state
+from storyhash.open_state import note_change, open_existing_state, open_state
 
 app = typer.Typer(
     help="Create, list and remove webhooks: addresses that a service sends its events to.\n\n"
@@ -72,7 +72,7 @@ def list_webhooks(
     json: JsonOption = False,
 ) -> None:
     """Print the webhooks, newest first, without their secrets."""
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         webhooks, following, total = state.webhooks.page(cursor, limit)
     items = [webhook.to_json() for webhook in webhooks]
     page = {"items": items, "next_cursor": following, "total": total}
@@ -88,7 +88,7 @@ def remove_webhook(
     json: JsonOption = False,
 ) -> None:
     """Remove a webhook. What was not delivered is deleted too."""
-    with open_state(load_settings(data_dir=data)) as state:
+    with open_existing_state(load_settings(data_dir=data)) as state:
         if not state.webhooks.delete(webhook_id):
             raise UsageError(
                 f"there is no webhook {webhook_id!r}; `storyhash webhooks list` shows them"

@@ -151,7 +151,9 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _edit(match: dict[str, Any]) -> str:
-    """The transform in words, or the view where nothing is known of it."""
+    """The transform in words, or the view where nothing is known of it; empty for a non-match."""
+    if match["decision"] == "no_match":
+        return ""
     words: str = match.get("transform", {}).get("words", "")
     if words:
         return "" if words == "unchanged" else f": {words}"

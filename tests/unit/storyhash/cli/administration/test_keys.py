@@ -56,6 +56,26 @@ def test_a_key_is_created_shown_once_listed_and_revoked(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("keys", "list"),
+        ("keys", "limit", "1", "--rate", "9"),
+        ("keys", "revoke", "1"),
+        ("webhooks", "list"),
+        ("webhooks", "remove", "1"),
+        ("audit", "list"),
+    ],
+)
+def test_a_mistyped_data_folder_is_told_and_not_made(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    data = tmp_path / "typo"
+    with pytest.raises(DataFolderError, match="has no index and no keys"):
+        run(*command, "--data", data)
+    assert not data.exists()
+
+
 def test_without_json_the_key_alone_is_on_standard_output(tmp_path: Path) -> None:
     arguments = ["keys", "create", "ci", "--role", "reader", "--data", str(tmp_path / "data")]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -80,6 +100,7 @@ def test_lifetimes_have_units() -> None:
 
 
 def test_a_key_that_is_not_there_cannot_be_revoked(tmp_path: Path) -> None:
+    create(tmp_path / "data", "ci", "--role", "reader")
     with pytest.raises(UsageError, match="there is no key 'abc'; `storyhash keys list` shows them"):
         run("keys", "revoke", "abc", "--data", tmp_path / "data")
 
