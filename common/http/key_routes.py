@@ -130,8 +130,7 @@ def key_router(access: Access) -> APIRouter:
     )
     async def list_keys(limit: LongLimit = 100, cursor: TextCursor = "") -> Response:
         """List all keys, without their secret part."""
-        plain = cursor.replace("\0", "")
-        keys, following = await run(lambda: access.state.keys.page(plain, limit))
+        keys, following = await run(lambda: access.state.keys.page(cursor, limit))
         return json_response({"items": [key.to_json() for key in keys], "next_cursor": following})
 
     @router.patch(
@@ -146,8 +145,7 @@ def key_router(access: Access) -> APIRouter:
         limits = given.model_dump(exclude_unset=True)
         if not limits:
             raise UsageError(f"the body: expected one of {', '.join(KeyLimits.model_fields)}")
-        plain = key_id.replace("\0", "")
-        key = await run(lambda: access.state.keys.limit(plain, limits))
+        key = await run(lambda: access.state.keys.limit(key_id, limits))
         access.forget()
         if key is None:
             raise _unknown_key(key_id)
@@ -162,8 +160,7 @@ def key_router(access: Access) -> APIRouter:
     async def revoke_key(key_id: str, request: Request) -> Response:
         """Revoke a key: this service refuses it at once, other services within 5 seconds."""
         await no_body(request)
-        plain = key_id.replace("\0", "")
-        known = await run(lambda: access.state.keys.revoke(plain))
+        known = await run(lambda: access.state.keys.revoke(key_id))
         access.forget()
         if not known:
             raise _unknown_key(key_id)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row
 
 from common.state.tables import JOBS
-from common.state.text import load
+from common.state.text import load, plain
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 OPEN_STATES = (QUEUED, RUNNING)
@@ -55,7 +55,7 @@ def new_job_id() -> str:
 def one_job(job_id: str, key_id: str | None) -> list[ColumnElement[bool]]:
     """The conditions that select a job. key_id: only a job of this key; None means any."""
     own = [] if key_id is None else [JOBS.c.key_id == key_id]
-    return [JOBS.c.id == job_id, *own]
+    return [JOBS.c.id == plain(job_id), *own]
 
 
 def to_job(row: Row[Any], positions: Mapping[int, int] | None = None) -> Job:

@@ -111,17 +111,17 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=_WAIT)] = 0,
     ) -> Response:
         """Get a job: its state, and its result when it is done."""
-        caller, known = facts_of(request.scope).caller, _plain(job_id)
+        caller = facts_of(request.scope).caller
 
         async def read() -> dict[str, Any]:
-            return await run(lambda: shown(known, caller))
+            return await run(lambda: shown(job_id, caller))
 
         first = await read()
         if wait_seconds and first["state"] in OPEN_STATES and not is_newer(request, first):
             await no_body(request)
             async with waits.parked(sender_of(request)) as room_needed:
                 latest = await jobs.watch.until(
-                    known,
+                    job_id,
                     read,
                     lambda value: value != first,
                     wait_seconds,
@@ -141,7 +141,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         """Cancel a job. One that has ended is deleted with its result."""
         await no_body(request)
         caller = facts_of(request.scope).caller
-        if not await run(lambda: jobs.cancel(_plain(job_id), caller)):
+        if not await run(lambda: jobs.cancel(job_id, caller)):
             raise _unknown(job_id)
         return Response(status_code=204)
 
@@ -222,11 +222,6 @@ def visible_result(result: dict[str, Any], videos: VideoStore, caller: Caller) -
         if video is None or not caller.may_see(video.bank):
             result = without_video(result, video_id)
     return result
-
-
-def _plain(job_id: str) -> str:
-    # PostgreSQL refuses NUL in text.
-    return job_id.replace("\0", "")
 
 
 def _unknown(job_id: str) -> ApiError:

@@ -96,6 +96,13 @@ def test_a_job_is_seen_by_its_key_alone(store: JobStore) -> None:
     assert [job.id for job in store.page("mine", None, 9)[0]] == [job_id]
 
 
+def test_an_id_that_a_database_refuses_is_unknown(store: JobStore) -> None:
+    job_id = add(store)
+    for wrong in ("\0", f"{job_id}\0", "\ud800"):
+        assert store.get(wrong, None) is None
+        assert not store.cancel(wrong, None)
+
+
 def test_an_ended_job_keeps_its_result_and_forgets_the_address(
     store: JobStore, clock: Clock
 ) -> None:
