@@ -47,8 +47,9 @@ def check_if_match(request: Request, settings: Any) -> None:
     `tagged_response`). settings: None if there is nothing yet, which no ETag names."""
     if "if-match" not in request.headers:
         return
-    given = {name.strip('"').partition("-")[0] for name in _names(request, "if-match")}
-    named = given == {"*"} or _digest(to_json(settings)) in given
+    given = _names(request, "if-match")
+    begins = {name.strip('"').partition("-")[0] for name in given}
+    named = given == {"*"} or _digest(to_json(settings)) in begins
     if settings is None or not named:
         raise ApiError(
             412,

@@ -126,6 +126,9 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     # There is no version of it yet, so not any either.
     assert error_of(put(keyed, "new", headers={"If-Match": "*"})) == (412, "precondition_failed")
     assert put(keyed, "shows", headers={"If-Match": "*"}).status_code == 200
+    # In quotes it is the ETag of a version, which there is not.
+    quoted = put(keyed, "shows", headers={"If-Match": '"*"'})
+    assert error_of(quoted) == (412, "precondition_failed")
 
 
 def test_if_match_does_not_compare_the_number_of_videos(keyed: Keyed) -> None:
