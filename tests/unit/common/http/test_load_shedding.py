@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -324,11 +325,13 @@ def test_the_event_loop_goes_on_while_threads_work() -> None:
     run(check())
 
 
+def measured_queue(metrics: Metrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(f"storyhash_queue_{name}", {"queue": "match"})
+
+
 def test_the_queue_is_measured_while_it_works_and_is_empty_afterwards() -> None:
     metrics = Metrics.create("test")
-
-    def measured(name: str) -> float | None:
-        return metrics.registry.get_sample_value(f"storyhash_queue_{name}", {"queue": "match"})
+    measured = partial(measured_queue, metrics)
 
     async def check() -> None:
         load_shedder = LoadShedder(1, 2, measured=QueueMetrics(metrics, "match"))
@@ -355,9 +358,7 @@ def test_the_queue_is_measured_while_it_works_and_is_empty_afterwards() -> None:
 
 def test_a_request_whose_turn_is_over_does_not_count_as_one_that_waits() -> None:
     metrics = Metrics.create("test")
-
-    def measured(name: str) -> float | None:
-        return metrics.registry.get_sample_value(f"storyhash_queue_{name}", {"queue": "match"})
+    measured = partial(measured_queue, metrics)
 
     async def check() -> None:
         load_shedder = LoadShedder(1, 1, measured=QueueMetrics(metrics, "match"))
