@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from common.bank_names import check_bank_name
 from common.errors import UsageError
 from common.ids import check_chosen_id, check_video_id
 from common.printable import printable
@@ -214,7 +215,8 @@ def check_entry(entry: CatalogEntry, *, chosen: bool = False) -> None:
     """Refuse what databases and messages cannot hold: names that are no UTF-8, as file names may be, and
     metadata that JSON has no words for. chosen: a user chose its id. Raises UsageError."""
     (check_chosen_id if chosen else check_video_id)(entry.video_id)
-    for text in (entry.uri, entry.bank, entry.title):
+    check_bank_name(entry.bank)
+    for text in (entry.uri, entry.title):
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from common.errors import UsageError
 from common.http.errors import json_response
 from common.http.request_facts import REPLAYED_HEADER, facts_of
-from common.state.idempotency import Once
+from common.state.idempotency import KEPT_ANSWERS, Once
 
 _HEADER = "Idempotency-Key"
 _MAX_KEY = 200
@@ -21,7 +21,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": _MAX_KEY},
     "description": "Chosen by the client. The same request with the same key within 24 hours gets the "
-    f"first answer again, with the header `{REPLAYED_HEADER}`.",
+    f"first answer again, with the header `{REPLAYED_HEADER}`; the last {KEPT_ANSWERS:,} answers are "
+    "kept.",
 }
 
 

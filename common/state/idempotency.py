@@ -18,7 +18,7 @@ from common.state.tables import IDEMPOTENT_ANSWERS
 from common.state.text import dump, load, text_hash
 from common.state.video_names import may_name, videos_named
 
-KEPT_SECONDS = 86_400
+KEPT_SECONDS, KEPT_ANSWERS = 86_400, 20_000
 # Rows that one transaction deletes.
 _STEP = 500
 
@@ -122,8 +122,13 @@ def answered_once(
 
 
 def _forget_old(connection: Connection, now: int) -> None:
-    table = IDEMPOTENT_ANSWERS
-    connection.execute(delete(table).where(table.c.created_at < now - 1000 * KEPT_SECONDS))
+    """Delete the answers that are too old or too many."""
+    table, made = IDEMPOTENT_ANSWERS, IDEMPOTENT_ANSWERS.c.created_at
+    newest = select(made).order_by(made.desc())
+    # Room for the one that is stored next.
+    last = connection.execute(newest.offset(KEPT_ANSWERS - 1).limit(1)).scalar_one_or_none()
+    old = made < now - 1000 * KEPT_SECONDS
+    connection.execute(delete(table).where(old if last is None else old | (made <= last)))
 
 
 def _stored(connection: Connection, once: Once) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
 from common.errors import TooManyJobsError
 from common.settings import JobSettings
@@ -168,12 +168,15 @@ class JobStore(Store):
             for row in connection.execute(select(JOBS).where(*running)).all():
                 if row.cancel_requested:
                     self._end(connection, to_job(row), CANCELLED, also={"progress": None})
-                elif row.attempts >= _MAX_ATTEMPTS:
-                    self._end(connection, to_job(row), FAILED, _CRASHED, also={"progress": None})
                 else:
-                    again = {"state": QUEUED, "progress": None}
-                    this = JOBS.c.number == row.number
-                    connection.execute(update(JOBS).where(this).values(again))
+                    self._again(connection, row, _CRASHED)
+
+    def try_again(self, job: Job, error: Mapping[str, Any]) -> bool:
+        """Queue a running job again whose work failed for a reason that may pass. One that was begun too
+        often fails with `error`. Returns whether it is queued."""
+        with self._database.change() as connection:
+            row = connection.execute(select(JOBS).where(JOBS.c.number == job.number)).first()
+            return row is not None and self._again(connection, row, error)
 
     def cancel(self, job_id: str, key_id: str | None) -> bool:
         """End a queued job, ask a running one to end, or delete one that has ended; False if it is
@@ -274,6 +277,15 @@ class JobStore(Store):
             return
         event = job_finished(job.id, job.key_id, state, request, result, error)
         enqueue(connection, [event], now)
+
+    def _again(self, connection: Connection, row: Row[Any], error: Mapping[str, Any]) -> bool:
+        """Queue a running job again, or end it with an error if it was begun too often."""
+        if row.attempts >= _MAX_ATTEMPTS:
+            self._end(connection, to_job(row), FAILED, error, also={"progress": None})
+            return False
+        values = {"state": QUEUED, "progress": None}
+        connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
+        return True
 
     def _of_video(self, video_id: str) -> list[Job]:
         """The jobs that name a video."""

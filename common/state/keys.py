@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from common.bank_names import check_bank_name
 from common.errors import StateError, UsageError
 from common.printable import printable
 from common.slices import slices
@@ -24,7 +25,7 @@ from common.state.tables import API_KEYS, KEY_USE
 from common.state.text import plain
 
 MAX_KEYS, MAX_RATE = 10_000, 10_000_000
-MAX_NAME, MAX_BANKS, MAX_BANK_NAME = 100, 100, 200
+MAX_NAME, MAX_BANKS = 100, 100
 FIRST_KEY_NAME = "first start"
 _SECRET_BYTES = 32
 _ID_BYTES = 6
@@ -90,8 +91,8 @@ class NewKey:
             return
         if not 1 <= len(self.banks) <= MAX_BANKS:
             raise UsageError(f"banks: expected 1 to {MAX_BANKS} banks; leave it out for all banks")
-        if not all(1 <= len(bank) <= MAX_BANK_NAME for bank in self.banks):
-            raise UsageError(f"banks: expected names of 1 to {MAX_BANK_NAME} characters")
+        for bank in self.banks:
+            check_bank_name(bank)
         if self.role is Role.ADMIN:
             raise UsageError("an admin key is for all banks; give no bank, or another role")
 

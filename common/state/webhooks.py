@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
+from common.bank_names import check_bank_name
 from common.errors import UsageError
-from common.state.keys import MAX_BANK_NAME, MAX_BANKS, iso
+from common.state.keys import MAX_BANKS, iso
 from common.state.newest_first import count, page_of
 from common.state.outbox import EVENT_TYPES, Event, enqueue
 from common.state.store import Store
@@ -47,12 +48,10 @@ class NewWebhook:
             )
         if self.banks is None:
             return
-        named = all(1 <= len(bank) <= MAX_BANK_NAME for bank in self.banks)
-        if not 1 <= len(self.banks) <= MAX_BANKS or not named:
-            raise UsageError(
-                f"banks: expected 1 to {MAX_BANKS} names of 1 to {MAX_BANK_NAME} characters; leave it "
-                "out for all banks"
-            )
+        if not 1 <= len(self.banks) <= MAX_BANKS:
+            raise UsageError(f"banks: expected 1 to {MAX_BANKS} names; leave it out for all banks")
+        for bank in self.banks:
+            check_bank_name(bank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from common.bank_names import check_bank_name
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
@@ -20,7 +21,7 @@ from common.http.roles import banks_for, needs
 from common.printable import printable
 from common.settings import PolicySettings
 from common.state.curation import BankSetting
-from common.state.keys import MAX_BANK_NAME, iso
+from common.state.keys import iso
 from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
@@ -149,8 +150,7 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
         decision. The bank needs no videos yet. Only a key for all banks can change `negative`, because
         this changes the decisions in all banks."""
         given = await read_model(request, BankBody, _MAX_JSON_BYTES)
-        if not 1 <= len(bank) <= MAX_BANK_NAME:
-            raise UsageError(f"bank: expected a name of 1 to {MAX_BANK_NAME} characters")
+        check_bank_name(bank)
         banks_for(request, frozenset({bank}))
         value, is_new = await run(lambda: put(bank, given, request))
         response = tagged_response(request, value, _settings(value))

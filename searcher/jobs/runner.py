@@ -155,8 +155,12 @@ class JobRunner:
                 return
             store.finish(job, CANCELLED)
         elif isinstance(error, StoryHashError):
-            message = without_paths(str(error))
-            store.finish(job, FAILED, error={"code": error.code, "message": message})
+            told = {"code": error.code, "message": without_paths(str(error))}
+            if not isinstance(error, StateError):
+                store.finish(job, FAILED, error=told)
+            # The state database answers again, or this would fail too.
+            elif store.try_again(job, told):
+                return
         else:
             _log.error("job %s failed", job.id, exc_info=error)
             message = f"internal error ({type(error).__name__})"

@@ -20,7 +20,7 @@ from common.errors import UsageError
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
 from common.video import Frame, decode_clip, encode_video
-from ingest.catalogue import read_catalog
+from ingest.catalogue import check_entry, read_catalog
 from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoFailed
 from ingest.segmenter import segment_frames
 from tests.conftest import checkerboard, quadrants
@@ -222,6 +222,11 @@ def test_a_name_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a\udcff.mp4").touch()
     with pytest.raises(UsageError, match="rename"):
         read_catalog([str(tmp_path)])
+
+
+def test_a_bank_name_of_two_lines_is_refused() -> None:
+    with pytest.raises(UsageError, match="bank: expected a name"):
+        check_entry(CatalogEntry("a", "/a.mp4", "news\nsport"))
 
 
 def test_a_pool_takes_jobs_as_they_come(tmp_path: Path) -> None:

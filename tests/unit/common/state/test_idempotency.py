@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, insert, select
 
 from common.errors import ReusedKeyError
 from common.settings import Settings
+from common.state import idempotency
 from common.state.idempotency import KEPT_SECONDS, AnswerStore, Once
 from common.state.state import State
+from common.state.tables import IDEMPOTENT_ANSWERS
 from tests.support.clock import Clock
 
 FIRST = Once("k", "POST /v1/videos", "mine", "tea")
@@ -60,6 +64,30 @@ def test_a_request_that_fails_frees_its_key_unless_an_equal_one_is_at_work(state
             pass
         raise ZeroDivisionError
     assert is_refused(state, replace(key, body="coffee"))
+
+
+def test_ten_times_too_many_answers_leave_the_newest(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, kept = IDEMPOTENT_ANSWERS, 200
+    monkeypatch.setattr(idempotency, "KEPT_ANSWERS", kept)
+    now = int(1000 * time.time()) - 10 * kept
+    rows = [
+        {
+            "hash": f"{number:064}",
+            "request_hash": "0" * 64,
+            "answer": "{}",
+            "created_at": now + number,
+        }
+        for number in range(10 * kept)
+    ]
+    with state.database.change() as connection:
+        connection.execute(insert(table), rows)
+    assert state.answers.add(FIRST, {"id": "tea"}) == ({"id": "tea"}, False)
+    with state.database.read() as connection:
+        found = connection.execute(select(func.count(), func.min(table.c.created_at))).one()
+    assert tuple(found) == (kept, rows[-kept + 1]["created_at"])
+    assert state.answers.add(FIRST, {}) == ({"id": "tea"}, True)
 
 
 def test_a_claim_that_a_crash_left_ends_with_the_day(state: State) -> None:

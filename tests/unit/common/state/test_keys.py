@@ -129,7 +129,7 @@ def test_pages_give_every_key_once(keys: KeyStore) -> None:
         ({"name": "a" * 101}, "name: expected 1 to 100"),
         ({"name": "a\x1b[2J"}, "name: expected 1 to 100 printable"),
         ({"banks": []}, "banks: expected 1 to 100 banks"),
-        ({"banks": [""]}, "banks: expected names of 1 to 200"),
+        ({"banks": [""]}, "bank: expected a name of 1 to 200"),
         ({"banks": ["news"], "role": Role.ADMIN}, "an admin key is for all banks"),
     ],
 )

@@ -353,6 +353,33 @@ def test_a_job_goes_on_while_the_state_database_is_down(
     assert not queue.run()
 
 
+@pytest.mark.parametrize(("failures", "state"), [(1, "done"), (2, "failed")])
+def test_a_job_whose_matches_cannot_be_stored_is_tried_once_more(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, failures: int, state: str
+) -> None:
+    finish, begun = Reviews.finish, []
+
+    def fails(*given: Any, **more: Any) -> dict[str, Any]:
+        begun.append(given)
+        if len(begun) <= failures:
+            raise StateError("the database is down")
+        return finish(*given, **more)
+
+    monkeypatch.setattr(Reviews, "finish", fails)
+    webhook, _ = queue.keyed.state.webhooks.create(
+        NewWebhook("https://example.org/hook", events=["job.finished"])
+    )
+    answer = queue.post()
+    assert queue.run()
+    assert (queue.show(answer)["state"], len(queue.uploads)) == ("queued", 1)
+    assert queue.run()
+    job = queue.show(answer)
+    assert (job["state"], len(queue.uploads)) == (state, 0)
+    assert (job["error"] or {}).get("code") == ("state" if state == "failed" else None)
+    assert not queue.run()
+    assert queue.keyed.state.deliveries.page(webhook.id, None, None, 9)[2] == 1
+
+
 def test_too_many_jobs_are_refused_with_a_time_to_wait(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
