@@ -22,6 +22,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
+from common.kafka.kafka_python_patch import close_given_up_sockets
 from common.kafka.tls import addresses, tls_context, trouble
 from common.settings import KafkaSettings
 from common.uris import without_passwords
@@ -51,6 +52,7 @@ def open_client(
     refusals: deque[Exception] = deque(maxlen=1)
 
     def make_network_client(**configs: Any) -> KafkaNetClient:
+        close_given_up_sockets()
         client = KafkaNetClient(**configs)
         _listen_for_refusals(client, refusals)
         # The client's option of this name does not reach its metadata requests.

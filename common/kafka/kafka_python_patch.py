@@ -1,19 +1,41 @@
-"""A patch of kafka-python 3.0 for joins of a consumer group.
-
-A join takes as long as the slowest member needs to notice it, so it continues between polls. kafka-python
-discards a join that ends between two polls, and the next poll joins again. If the group's leader does
-this, all members must join again. Members with short polls, such as a worker with two topics, then
-rebalance forever.
-"""
+"""Patches of kafka-python 3.0: for joins of a consumer group, and for connections that are given up."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import Any
 
+from kafka.net.inet import KafkaNetSocket
+
+
+def close_given_up_sockets() -> None:
+    """Make kafka-python close the socket of a connection that it gives up while it is opened.
+
+    The socket is in a coroutine then, which is dropped, so it stayed open until Python collected it.
+    """
+    connect = KafkaNetSocket.sock_connect
+    if getattr(connect, "closes", False):
+        return
+
+    async def sock_connect(self: Any, net: Any, sock: Any, *given: Any, **more: Any) -> Any:
+        try:
+            return await connect(self, net, sock, *given, **more)
+        except BaseException:
+            sock.close()
+            raise
+
+    sock_connect.closes = True  # type: ignore[attr-defined]
+    KafkaNetSocket.sock_connect = sock_connect
+
 
 def keep_ended_joins(coordinator: Any) -> None:
-    """Make a consumer's coordinator use a join that ended between two polls."""
+    """Make a consumer's coordinator use a join that ended between two polls.
+
+    A join takes as long as the slowest member needs to notice it, so it continues between polls.
+    kafka-python discards a join that ends between two polls, and the next poll joins again. If the
+    group's leader does this, all members must join again. Members with short polls, such as a worker with
+    two topics, then rebalance forever.
+    """
     join = coordinator.join_group_async
 
     async def join_group_async(timeout_ms: float | None = None) -> bool:
