@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Protocol
 
 from common.errors import StoryHashError
 from common.http.health import Health
@@ -111,6 +112,15 @@ class Background(ABC):
         )
 
 
+class MergedIndex(Protocol):
+    """An index whose recent rows are merged in the background."""
+
+    @property
+    def merge_trouble(self) -> str:
+        """Why the last merge failed; empty if it did not."""
+        ...
+
+
 class ThreadWatch:
     """Reports for every background thread of a service whether it works: by a metric and, with the
     reason, by /readyz."""
@@ -136,6 +146,14 @@ class ThreadWatch:
         up = self._metrics.background_thread_up.labels(name)
         up.set_function(lambda: float(not trouble()))
         self._health.watch(f"thread {name}", trouble)
+
+    def tell_merges(self, indexes: Callable[[], Iterable[MergedIndex]]) -> None:
+        """Report the merges of these indexes as one: the first trouble of any."""
+
+        def trouble() -> str:
+            return next((one.merge_trouble for one in indexes() if one.merge_trouble), "")
+
+        self.tell("merge", trouble)
 
     def forget(self, name: str) -> None:
         """Stop reporting a thread."""

@@ -166,7 +166,7 @@ def run_serve(
             auditor = IndexAuditor(lambda: indexes, metrics, settings.service.audit_seconds)
             watch = ThreadWatch(metrics, health)
             watch.add(auditor, *workers)
-            watch.tell("merge", lambda: services.index.merge_trouble)
+            watch.tell_merges(lambda: indexes)
             auditor.start()
             housekeeping = [_Housekeeping(services.index, settings.service, health, "snapshot")]
             if second is not None:

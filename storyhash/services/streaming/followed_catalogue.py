@@ -133,11 +133,6 @@ class FollowedCatalogue:
         followers = [one for one in (self.follower(), self.second()) if one is not None]
         return [opened.index for one in followers if (opened := one.opened) is not None]
 
-    def merge_trouble(self) -> str:
-        """See `Shard.merge_trouble`, of the generation that answers."""
-        index = self.answering_index()
-        return "" if index is None else index.merge_trouble
-
     def delete_video(self, video_id: str) -> bool:
         """Delete it in every generation, in order; after a failure, a second call does the rest."""
         self._check_open()

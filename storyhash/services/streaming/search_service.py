@@ -120,7 +120,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     health = CatalogueHealth(metrics, catalogue)
     watch = ThreadWatch(metrics, health)
     watch.add(*threads)
-    watch.tell("merge", catalogue.merge_trouble)
+    watch.tell_merges(catalogue.answering_indexes)
     catalogue.watched_by(watch)
     backups = backups_of(settings, catalogue.current, metrics)
     app = api_app(

@@ -195,8 +195,8 @@ def test_every_background_thread_of_a_service_is_seen_when_it_dies_and_begins_ag
 def test_a_merge_that_failed_is_seen_until_one_succeeds(
     rng: np.random.Generator, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard = Shard(SearcherSettings(delta_rows=4))
-    watched.watch.tell("merge", lambda: shard.merge_trouble)
+    first, shard = Shard(SearcherSettings(delta_rows=4)), Shard(SearcherSettings(delta_rows=4))
+    watched.watch.tell_merges(lambda: [first, shard])
     with monkeypatch.context() as patch:
         patch.setattr("searcher.index.merging.build", fails)
         shard.add(video(rng, "a", 8))
@@ -209,6 +209,7 @@ def test_a_merge_that_failed_is_seen_until_one_succeeds(
     assert watched.up("merge") == 1
     assert watched.health.reasons() == {}
     assert shard.waiting == 0
+    first.close()
     shard.close()
 
 
