@@ -13,12 +13,17 @@ from common.types import Float32Array, Int64Array
 from searcher.index.flat_search import nearest_of
 from searcher.index.graph import padded
 from searcher.index.graph_part import GraphPart
+from searcher.index.nearest import best, in_order, nothing, wide
 from searcher.index.parallel_search import in_threads
 from searcher.index.state import MISSING, Filter, Nearest, State
+from searcher.index.waiting_search import compare_each, nearest_waiting
 
 # The end of the list of nearest nodes is less reliable than its beginning, so a filter uses only this
 # fraction.
 _TRUSTED = 0.5
+# If a filter removes few rows, more results than those that are wanted are asked for, in case some of
+# them are removed.
+_SPARE = 2
 # A filter removes few rows if this fraction of them is left. With 32 candidates per result, one deleted
 # video would make every search of 8,000 segments take 12 times as long.
 _MOST = 0.75
@@ -42,7 +47,9 @@ def search_state(
 
 def search_exact(state: State, vectors: Float32Array, k: int, only: Filter) -> Nearest:
     """Exact search; see `search_state`."""
-    return in_threads(lambda some: _best([_flat(state, some, k, only, 0)], k), _checked(vectors, k))
+    return in_threads(
+        lambda some: best([compare_each(state, some, k, only, 0)], k), _checked(vectors, k)
+    )
 
 
 def _search(
@@ -52,15 +59,15 @@ def _search(
         _in_part(state, part, queries, k, only, ef_search or part.candidates_for(k))
         for part in (state.parts if len(queries) else ())
     ]
-    if len(found) == 1 and state.graph_rows == state.total:
-        return found[0]
-    waiting = _flat(state, queries, k, only, state.graph_rows)
-    if len(found) == 1 and waiting[0].shape[1]:
-        # Few vectors wait, so a query that they change nothing for is the usual case.
-        worst, best = found[0][0][:, -1], waiting[0][:, 0]
-        if (worst >= best).all():
-            return found[0]
-    return _best([*found, waiting], k)
+    nearest = found[0] if len(found) == 1 else best([wide(*nothing(len(queries)), k), *found], k)
+    if state.graph_rows == state.total:
+        return nearest
+    least = nearest[0][:, -1]
+    waiting = nearest_waiting(state, queries, k, only, least)
+    # Few vectors wait, so a query that they change nothing for is the usual case.
+    if not waiting[0].size or (least >= waiting[0][:, 0]).all():
+        return nearest
+    return best([nearest, waiting], k)
 
 
 def _in_part(
@@ -84,16 +91,18 @@ def _filtered(
 ) -> Nearest:
     """The k best allowed rows of a graph, best first."""
     usable = state.count_in(part, only.banks) * state.live / state.total
-    scores, rows = _wide(*_nothing(len(queries)), k)
+    scores, rows = wide(*nothing(len(queries)), k)
     lacking = np.arange(len(queries))
+    share = part.rows / max(usable, 1.0)
     # Excluded videos may be all that is near, but deleted rows are like others.
     few = not only.exclude_videos and usable >= _MOST * part.rows
-    least = k / _TRUSTED if few else _CANDIDATES_PER_RESULT * k
-    candidates = max(ef, least) * part.rows / max(usable, 1.0)
+    needed = share * (k + _SPARE) if few else share * _CANDIDATES_PER_RESULT * k
+    candidates = max(share * ef, needed)
     # A candidate takes as long as comparing this many rows, by measurement.
     while candidates * part.tuning.rows_per_candidate < usable:
-        wide = int(candidates)
-        nearest = nearest_nodes(part, queries[lacking], int(_TRUSTED * wide), wide)
+        beam = int(candidates)
+        count = max(int(_TRUSTED * beam), int(needed) if few else 0)
+        nearest = nearest_nodes(part, queries[lacking], count, beam)
         found, kept = _allowed(state, part, *nearest, k, only)
         scores[lacking], rows[lacking] = found, kept
         lacking = lacking[kept[:, -1] == MISSING]
@@ -112,13 +121,9 @@ def _each(state: State, part: GraphPart, queries: Float32Array, k: int, only: Fi
     if not part.nodes.distinct:
         nodes = np.unique(nodes)
     if not len(nodes):
-        return _allowed(state, part, *_nothing(len(queries)), k, only)
+        return _allowed(state, part, *nothing(len(queries)), k, only)
     scores, found = nearest_of(part.vectors, queries, k, nodes)
     return _allowed(state, part, scores, found, k, only)
-
-
-def _nothing(count: int) -> Nearest:
-    return np.zeros((count, 0), dtype=np.float32), np.zeros((count, 0), dtype=np.int64)
 
 
 def nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -> Nearest:
@@ -144,15 +149,20 @@ def _allowed(
     else:
         lines = [_rows_of(part, *line) for line in zip(scores, nodes, strict=True)]
         width = max((len(rows) for _, rows in lines), default=0)
-        scores, rows = _wide(*_nothing(len(nodes)), width)
+        scores, rows = wide(*nothing(len(nodes)), width)
         for at, (line, found) in enumerate(lines):
             scores[at, : len(line)], rows[at, : len(line)] = line, found
+    if rows.shape[1] >= k:
+        # The usual case with a filter that removes few rows.
+        first = rows[:, :k]
+        if (first != MISSING).all() and state.passes(first, only).all():
+            return scores[:, :k], first
     usable = rows != MISSING
     usable[usable] = state.passes(rows[usable], only)
     order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
     scores = np.where(usable, scores, -np.inf)
     rows = np.where(usable, rows, MISSING)
-    return _wide(*_in_order(scores, rows, order), k)
+    return wide(*in_order(scores, rows, order), k)
 
 
 def _rows_of(part: GraphPart, scores: Float32Array, nodes: Int64Array) -> Nearest:
@@ -161,45 +171,3 @@ def _rows_of(part: GraphPart, scores: Float32Array, nodes: Int64Array) -> Neares
     members = [part.nodes.rows_of(node) for node in nodes.tolist()]
     rows = part.first_row + np.concatenate([np.zeros(0, np.int64), *members])
     return np.repeat(scores[: len(nodes)], [len(some) for some in members]), rows
-
-
-def _wide(scores: Float32Array, rows: Int64Array, k: int) -> Nearest:
-    """Pad both arrays to at least k columns, with -inf and MISSING."""
-    if scores.shape[1] >= k:
-        return scores, rows
-    # `np.pad` would take longer than the search of a small bank.
-    wide_scores = np.full((len(scores), k), -np.inf, dtype=np.float32)
-    wide_rows = np.full((len(rows), k), MISSING, dtype=np.int64)
-    wide_scores[:, : scores.shape[1]], wide_rows[:, : rows.shape[1]] = scores, rows
-    return wide_scores, wide_rows
-
-
-def _flat(state: State, queries: Float32Array, k: int, only: Filter, start: int) -> Nearest:
-    """The k best rows from `start` on, best first; fewer columns if there are fewer rows."""
-    found = _nothing(len(queries))
-    for first, vectors in state.pieces(start, state.total):
-        allowed = None
-        if not state.everything_passes(only):
-            allowed = np.flatnonzero(state.passes(np.arange(first, first + len(vectors)), only))
-        scores, rows = nearest_of(vectors, queries, k, allowed)
-        rows[rows != MISSING] += first
-        found = _best([found, (scores, rows)], k) if found[0].size else (scores, rows)
-    return found
-
-
-def _best(parts: list[Nearest], k: int) -> Nearest:
-    """The k best of all parts, best first."""
-    scores = np.concatenate([scores for scores, _ in parts], axis=1)
-    rows = np.concatenate([rows for _, rows in parts], axis=1)
-    scores, rows = _wide(scores, rows, k)
-    # A NaN query has no neighbours.
-    missing = ~np.isfinite(scores)
-    scores[missing], rows[missing] = -np.inf, MISSING
-    return _in_order(scores, rows, np.argsort(-scores, axis=1, kind="stable")[:, :k])
-
-
-def _in_order(scores: Float32Array, rows: Int64Array, order: Int64Array) -> Nearest:
-    """The columns `order`, int64 (n, m), of each line."""
-    # `np.take_along_axis` takes four times as long.
-    lines = np.arange(len(order))[:, None]
-    return scores[lines, order], rows[lines, order]

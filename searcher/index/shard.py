@@ -16,9 +16,8 @@ import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import VECTOR_DIMENSION, BoolArray, Embedding, Float32Array, Hit, SegmentRef
-from searcher.index.delta import Delta
+from searcher.index.delta import ROW_BYTES, Delta
 from searcher.index.frame_code_table import FrameCodeTable
-from searcher.index.graph import PADDED_DIMENSION
 from searcher.index.graph_part import GraphPart
 from searcher.index.graph_tuning import UNTUNED
 from searcher.index.hit_fields import HitFields, hit_fields
@@ -176,7 +175,7 @@ class Shard:
         """Counts and memory use of the current state."""
         state = self._state
         size = sum(part.stored_bytes for part in state.parts)
-        size += (state.total - state.graph_rows) * PADDED_DIMENSION * 4
+        size += (state.total - state.graph_rows) * ROW_BYTES
         size += state.frames.bytes_of(state.total)
         return ShardStats(
             live=state.live,

@@ -15,6 +15,7 @@ import numpy as np
 
 from common.settings import SearcherSettings
 from common.types import Float32Array
+from searcher.index.faiss_views import view_codes
 from searcher.index.graph import (
     PADDED_DIMENSION,
     copy_links,
@@ -75,11 +76,7 @@ class SharedVectors:
         Returns it."""
         rows = int(graph.ntotal)
         view = faiss.IndexFlatIP(PADDED_DIMENSION)
-        seen, codes = self._bytes[: rows * _ROW_BYTES], view.codes
-        codes.is_owned = False
-        codes.view_data = codes.c_ptr = faiss.swig_ptr(seen)
-        codes.view_size = codes.c_size = seen.size
-        view.ntotal = rows
+        view_codes(view, self._view(rows))
         self._rows = max(self._rows, rows)
         return _with_storage(graph, view, self)
 

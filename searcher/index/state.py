@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph import PADDED_DIMENSION
 from searcher.index.graph_part import GraphPart
 from searcher.index.row_table import RowTable
+from searcher.index.vector_codes import ComparedCodes
 
 MISSING = -1
 
@@ -70,6 +72,11 @@ class State:
     def graph_rows(self) -> int:
         """Number of rows in graphs."""
         return self.parts[-1].stop if self.parts else 0
+
+    @cached_property
+    def waiting_codes(self) -> tuple[ComparedCodes, ...]:
+        """The codes of the rows that are in no graph, in the pieces of the delta."""
+        return tuple(self.delta.compared(self.graph_rows, self.total))
 
     def rows_of(self, video_id: str) -> Int64Array:
         """Live rows of a video."""

@@ -16,6 +16,7 @@ from common.settings import SearcherSettings
 from common.types import Embedding, Float32Array, Hit
 from searcher.index import delta_merge, search
 from searcher.index.delta_merge import Merge, build
+from searcher.index.flat_search import nearest_of
 from searcher.index.graph_part import GraphPart
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
@@ -457,7 +458,7 @@ def test_banks_that_nobody_has_find_nothing(rng: np.random.Generator) -> None:
 def test_a_deleted_video_makes_the_search_of_others_no_wider(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard = Shard(SearcherSettings(delta_rows=300, ef_construction=40))
+    shard = Shard(SearcherSettings(delta_rows=300, ef_construction=40, ef_search=16))
     shard.add([one for number in range(100) for one in video(rng, f"v{number}", 5)])
     shard.wait_for_build()
     asked: list[int] = []
@@ -469,8 +470,60 @@ def test_a_deleted_video_makes_the_search_of_others_no_wider(
     nearest_nodes = search.nearest_nodes
     monkeypatch.setattr(search, "nearest_nodes", watched)
     point = shard.vectors_of("v50").vectors[2]
-    before = shard.search(point[None], 5)
+    before = shard.search(point[None], 10)
     shard.remove_videos(["v7"])
-    after = shard.search(point[None], 5)
+    after = shard.search(point[None], 10)
     assert after[0][0].ref == before[0][0].ref
     assert max(asked) <= 1.1 * min(asked)
+
+
+def with_many_waiting(rng: np.random.Generator) -> tuple[Shard, dict[str, list[Embedding]]]:
+    """A shard with a graph and 300 rows that wait, and its videos."""
+    model = {f"v{number}": video(rng, f"v{number}", 5, bank="news") for number in range(20)}
+    shard = Shard(SearcherSettings(delta_rows=100, ef_construction=40))
+    shard.add([one for points in model.values() for one in points])
+    shard.wait_for_build()
+    shard = Shard(SearcherSettings(delta_rows=1000), shard.export())
+    for number in range(100, 160):
+        name, bank = f"v{number}", "shows" if number % 2 else "news"
+        model[name] = video(rng, name, 5, bank=bank)
+        shard.replace_video(name, model[name])
+    assert shard.waiting == 300
+    return shard, model
+
+
+def test_many_waiting_rows_answer_as_brute_force(rng: np.random.Generator) -> None:
+    shard, model = with_many_waiting(rng)
+    # Nothing near, near a waiting row, near a row of the graph.
+    asked = [unit_rows(rng, 1)[0]]
+    asked += [near(rng, model[name][2].vector, 0.02) for name in ("v131", "v3", "v140")]
+    for query in asked:
+        assert scores(shard.search(query[None], 5)[0]) == brute_force(model, query, 5)
+    for gone in ("v131", "v4"):
+        shard.remove_videos([gone])
+        del model[gone]
+    for query in asked:
+        assert scores(shard.search(query[None], 5)[0]) == brute_force(model, query, 5)
+    news = {name: points for name, points in model.items() if points[0].ref.bank == "news"}
+    for query in asked:
+        found = shard.search(query[None], 5, Filter(banks=frozenset({"news"})))[0]
+        assert scores(found) == brute_force(news, query, 5)
+
+
+def test_waiting_rows_that_cannot_be_near_are_not_compared(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, model = with_many_waiting(rng)
+    compared: list[int] = []
+
+    def watched(
+        vectors: Float32Array, queries: Float32Array, k: int, allowed: Any = None
+    ) -> tuple[Any, Any]:
+        compared.append(len(vectors) if allowed is None else len(allowed))
+        return nearest_of(vectors, queries, k, allowed)
+
+    monkeypatch.setattr("searcher.index.waiting_search.nearest_of", watched)
+    shard.search(model["v3"][2].vector[None], 1)
+    assert sum(compared) == 0
+    shard.search(model["v131"][2].vector[None], 1)
+    assert 1 <= sum(compared) < 30
