@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.types import VISUAL_DIMENSION
 from tests.laws.test_crowding import matched
-from tests.support.made_films import copied, edited, film
+from tests.support.embeddings import unit_rows
+from tests.support.made_films import FPS, copied, edited, film, unit
 
 _SLOW = settings(
     deadline=None, max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -34,6 +36,17 @@ def test_a_still_that_recurs_is_one_match(rng: np.random.Generator) -> None:
         {"show": copied(rng, np.concatenate(logo))}, copied(rng, np.concatenate(again))
     )
     assert [match.video_id for match in report.matches] == ["show"]
+
+
+def test_each_part_of_a_slow_scene_is_told_where_it_is(rng: np.random.Generator) -> None:
+    """Parts of two seconds look still; neighbours have a similarity of 0.88."""
+    angle = 0.25 * np.arange(20)[:, None] / FPS
+    ends = unit_rows(rng, 2, VISUAL_DIMENSION)
+    scene, between = unit(np.cos(angle) * ends[:1] + np.sin(angle) * ends[1:]), film(rng, 20)
+    parts = [part for at in range(0, 20, 4) for part in (scene[at : at + 4], between[at : at + 4])]
+    report = matched({"scene": scene}, copied(rng, np.concatenate(parts), 0.008))
+    told = sorted((row.query_start_seconds, row.ref_start_seconds) for row in report.matches)
+    assert np.allclose(told, [(4.0 * number, 2.0 * number) for number in range(5)], atol=0.3)
 
 
 @_SLOW

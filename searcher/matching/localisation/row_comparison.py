@@ -15,9 +15,13 @@ from searcher.matching.query_windows import QueryWindows
 
 # Most windows of a still have at least this similarity to its best window.
 _STILL, _EDGE_SECONDS = 0.9, 0.3
+# Two stills of one picture are at most this much less similar to each other than each within itself.
+_STILL_NOISE = 0.02
+# So many windows of a row are compared.
+_COMPARED_WINDOWS = 64
 # For a part that the reference repeats: the fraction of the own line's contrast that a repetition needs,
-# the minimum contrast of the own line, the maximum number of repetitions, and of compared windows.
-_AGAIN_SHARE, _CONTRAST, _MOST_AGAIN, _AGAIN_WINDOWS = 0.75, 0.15, 20, 64
+# the minimum contrast of the own line, and the maximum number of repetitions.
+_AGAIN_SHARE, _CONTRAST, _MOST_AGAIN = 0.75, 0.15, 20
 _OFFSET_STEP, _AGAIN_SECONDS = 0.5, 3.0
 # Two rows that share less than this fraction of their reference ranges are different ones.
 APART_SHARE = 0.25
@@ -29,6 +33,27 @@ class Row:
 
     run: Run
     localised: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A part of the query in which nothing changes. pictures: float32 (n, 527), its shortest windows, at
+    least one: they share no frame, so noise does not make them alike."""
+
+    pictures: Float32Array
+
+    def is_same(self, other: Still) -> bool:
+        """Whether both show one picture: they are as similar to each other as each is within itself. In a
+        slow scene, parts that are seconds apart are not."""
+        own = (self._similarity() + other._similarity()) / 2
+        return float(np.median(self.pictures @ other.pictures.T)) >= own - _STILL_NOISE
+
+    def _similarity(self) -> float:
+        """The usual similarity of two of its pictures."""
+        pairs = np.triu_indices(len(self.pictures), 1)
+        return (
+            float(np.median((self.pictures @ self.pictures.T)[pairs])) if len(pairs[0]) else _STILL
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +127,7 @@ class Comparison:
         windows."""
         if line.tempo is None:
             return 0.0
-        chosen = self.within(run)[:_AGAIN_WINDOWS]
+        chosen = self.within(run)[:_COMPARED_WINDOWS]
         if not len(chosen):
             return 0.0
         middle = (self.starts[chosen] + self.ends[chosen]) / 2
@@ -115,22 +140,28 @@ class Comparison:
         inside = (at >= self.ref_starts[0] - 1e-6) & (at < self.ref_ends[-1])
         return mean_along(similarity, at, (self.ref_starts + self.ref_ends) / 2, inside)
 
-    def still(self, row: Row) -> Float32Array | None:
-        """float32 (527,): the vector of a row in which nothing changes; None for other rows."""
+    def still(self, row: Row) -> Still | None:
+        """What a row shows in which nothing changes; None for other rows."""
         inside = (self.starts >= row.localised.query_start_seconds - _EDGE_SECONDS) & (
             self.ends <= row.localised.query_end_seconds + _EDGE_SECONDS
         )
         best = np.flatnonzero(self.windows == row.run.pairs[0][0])
         if not len(best) or not inside.any():
             return None
-        picture: Float32Array = self.vectors[best[0]]
         # The median, because windows at the edges also show something else.
-        return picture if float(np.median(self.vectors[inside] @ picture)) >= _STILL else None
+        if float(np.median(self.vectors[inside] @ self.vectors[best[0]])) < _STILL:
+            return None
+        lengths = self.ends - self.starts
+        shortest = inside & (lengths <= lengths[inside].min() + 1e-6)
+        # A frame is at the start of its window.
+        begun = shortest & (self.starts >= row.localised.query_start_seconds - 1e-6)
+        pictures = self.vectors[begun if begun.any() else shortest]
+        return Still(pictures[:: -(-len(pictures) // _COMPARED_WINDOWS)])
 
     def again(self, run: Run) -> list[Run]:
         """Further parts of the reference that show the same as a run, most similar first."""
         chosen = self.within(run)
-        chosen = chosen[:: -(-len(chosen) // _AGAIN_WINDOWS)] if len(chosen) else chosen
+        chosen = chosen[:: -(-len(chosen) // _COMPARED_WINDOWS)] if len(chosen) else chosen
         if run.tempo is None or run.seconds < _AGAIN_SECONDS or len(chosen) < BEST_WINDOWS:
             return []
         middle = (self.starts[chosen] + self.ends[chosen]) / 2

@@ -9,9 +9,14 @@ from functools import reduce
 
 import numpy as np
 
-from common.types import Float32Array
 from searcher.matching.alignment.run import Run
-from searcher.matching.localisation.row_comparison import APART_SHARE, Comparison, Row, at_line
+from searcher.matching.localisation.row_comparison import (
+    APART_SHARE,
+    Comparison,
+    Row,
+    Still,
+    at_line,
+)
 
 # Further runs of a video count as copies if their score is at least this fraction of its best run's
 # score.
@@ -25,8 +30,6 @@ _SHARED_SECONDS = 1.0
 _LINE_SECONDS, _EXPLAINED_SHARE = 2.0, 0.9
 # Two rows are parts of one if they are on one line to this much.
 _SAME_LINE_SECONDS = 0.5
-# Two stills are the same if their best windows have at least this similarity.
-_SAME_STILL = 0.8
 
 Refine = Callable[[Run], Run]
 
@@ -171,12 +174,12 @@ def _once(
     rows: list[Row], comparison: Comparison, refine: Refine, probable: Callable[[Run], bool]
 ) -> list[Row]:
     """The rows, with each still once and each moving part once per repetition in the reference."""
-    stills: list[Float32Array] = []
+    stills: list[Still] = []
     distinct: list[Row] = []
     for row in rows:
         still = comparison.still(row)
         if still is not None:
-            if any(float(still @ other) >= _SAME_STILL for other in stills):
+            if any(still.is_same(other) for other in stills):
                 continue
             stills.append(still)
         distinct.append(row)
