@@ -36,8 +36,7 @@ class Database:
         self._remedy = remedy
         with self._guarded():
             if read_only:
-                uri = f"{path.resolve().as_uri()}?mode=ro{_sealed(path)}"
-                self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                self._db = sqlite3.connect(read_only_uri(path), uri=True, check_same_thread=False)
                 return
             private_folder(path.parent)
             self._db = sqlite3.connect(
@@ -104,11 +103,15 @@ class Database:
                 raise CorruptIndexError(f"{self._path}: {error}; {self._remedy}") from None
 
 
-def _sealed(path: Path) -> str:
-    """The option for a closed database in a folder that cannot be written: SQLite would make the files of
-    its write-ahead log beside it, also for reading."""
+def read_only_uri(path: Path) -> str:
+    """SQLite's address of a database that is only read.
+
+    A closed database in a folder that cannot be written is told to be one that nobody changes: otherwise
+    SQLite would make the files of its write-ahead log beside it, also for reading.
+    """
     is_open = path.with_name(f"{path.name}-wal").exists()
-    return "" if is_open or os.access(path.parent, os.W_OK) else "&immutable=1"
+    sealed = "" if is_open or os.access(path.parent, os.W_OK) else "&immutable=1"
+    return f"{path.resolve().as_uri()}?mode=ro{sealed}"
 
 
 def set_journal(connection: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ from common.atomic_write import private_folder
 from common.errors import SettingsError, StateError
 from common.extras import install_command
 from common.settings import Settings
-from common.sqlite import BUSY_SECONDS, set_journal
+from common.sqlite import BUSY_SECONDS, read_only_uri, set_journal
 from common.state.files import FILES
 from common.state.migrate import HEAD, revision, upgrade
 
@@ -99,15 +99,16 @@ class StateDatabase:
 
 
 def _sqlite(path: Path) -> Engine:
-    try:
-        private_folder(path.parent)
-        # Readable only by the owner, whatever the umask is. SQLite gives -wal and -shm the same mode.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
-    except OSError as error:
-        raise StateError(f"{path}: {error.strerror}; correct the permissions") from None
+    """An engine of a file, which is made if it is missing. One that cannot be written is only read."""
+    is_sealed = path.exists() and not os.access(path, os.W_OK)
+    if not is_sealed:
+        _make(path)
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        URL.create(
+            "sqlite",
+            database=read_only_uri(path) if is_sealed else str(path),
+            query={"uri": "true"} if is_sealed else {},
+        ),
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=_CONNECTIONS,
         max_overflow=0,
@@ -117,7 +118,8 @@ def _sqlite(path: Path) -> Engine:
     def connected(connection: Any, _: object) -> None:
         # `begun` starts transactions, so Python's driver must not.
         connection.isolation_level = None
-        set_journal(connection)
+        if not is_sealed:
+            set_journal(connection)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -125,6 +127,16 @@ def _sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make(path: Path) -> None:
+    try:
+        private_folder(path.parent)
+        # Readable only by the owner, whatever the umask is. SQLite gives -wal and -shm the same mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}; correct the permissions") from None
 
 
 def postgres_url(settings: Settings) -> URL:

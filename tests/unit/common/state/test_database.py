@@ -20,10 +20,12 @@ from sqlalchemy import func, select, text
 from common.errors import SettingsError, StateError
 from common.settings import Settings, StateSettings
 from common.state.database import StateDatabase
-from common.state.keys import KeyStore
+from common.state.keys import KeyStore, NewKey
 from common.state.matches import FoundMatch, MatchFilter, MatchStore
 from common.state.migrate import FOLDER, HEAD
+from common.state.roles import Role
 from common.state.tables import API_KEYS, METADATA
+from tests.faults.disks import Disk, can_mount
 from tests.support import state_schema
 
 pytestmark = pytest.mark.usefixtures("own_migrations")
@@ -140,6 +142,21 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     assert {file.name for file in files} >= {"state.sqlite", "state.sqlite-wal"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     database.close()
+
+
+def test_a_database_on_a_read_only_disk_is_read_and_not_changed(tmp_path: Path) -> None:
+    if not can_mount(tmp_path / "probe"):
+        pytest.skip("disks are mounted by root alone")
+    with Disk(tmp_path / "disk", 4) as disk:
+        settings = Settings(data_dir=disk.folder)
+        with closing(StateDatabase(settings)) as database:
+            KeyStore(database).create(NewKey("ci", Role.READER))
+        disk.writable(False)
+        with closing(StateDatabase(settings)) as database:
+            keys = KeyStore(database)
+            assert [key.name for key in keys.page("", 9)[0]] == ["ci"]
+            with pytest.raises(StateError, match="permissions"):
+                keys.create(NewKey("another", Role.READER))
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
