@@ -13,6 +13,7 @@ from common.types import VECTOR_DIMENSION, Float32Array, Int32Array, Int64Array,
 
 # FAISS has vector instructions only for multiples of 16. Zeros do not change inner products.
 PADDED_DIMENSION = 528
+_PADDING = bytes(4 * (PADDED_DIMENSION - VECTOR_DIMENSION))
 
 
 def new_graph(settings: SearcherSettings) -> Any:
@@ -96,6 +97,9 @@ def read_links(path: Path) -> Any:
 def padded(vectors: Float32Array) -> Float32Array:
     """Pad vectors from (n, 527) to float32 (n, 528), for which FAISS has vector instructions."""
     check_array("vectors", vectors, np.float32, ("n", VECTOR_DIMENSION))
+    if len(vectors) == 1:
+        # To copy the numbers, NumPy would let go of the interpreter lock.
+        return np.frombuffer(vectors.tobytes() + _PADDING, np.float32).reshape(1, PADDED_DIMENSION)
     wider = np.zeros((len(vectors), PADDED_DIMENSION), dtype=np.float32)
     wider[:, :VECTOR_DIMENSION] = vectors
     return wider

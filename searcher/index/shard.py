@@ -218,6 +218,8 @@ class Shard:
         return cls(settings, State(tuple(parts), waiting, total, rows, frames, alive, live))
 
     def _swap(self, state: State) -> None:
+        # The first search would make them otherwise.
+        state.prepare()
         self._state = state
 
     def _change(
@@ -242,9 +244,8 @@ class Shard:
             alive = np.concatenate([state.alive, np.ones(len(refs), dtype=bool)])
             for rows in dead:
                 alive[rows] = False
-            self._state = replace(
-                state, delta=delta, total=total, alive=alive, live=int(np.count_nonzero(alive))
-            )
+            live = int(np.count_nonzero(alive))
+            self._swap(replace(state, delta=delta, total=total, alive=alive, live=live))
             self.merge()
 
 

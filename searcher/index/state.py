@@ -78,6 +78,10 @@ class State:
         """The codes of the rows that are in no graph, in the pieces of the delta."""
         return tuple(self.delta.compared(self.graph_rows, self.total))
 
+    def prepare(self) -> None:
+        """Compute what the first search would compute otherwise."""
+        _ = self.waiting_codes
+
     def rows_of(self, video_id: str) -> Int64Array:
         """Live rows of a video."""
         return self.rows.of_video(video_id, self.alive)

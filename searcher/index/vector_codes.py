@@ -23,6 +23,8 @@ _LARGEST = 127
 _HEADROOM = 1.5
 # Vectors that are written at once, so that they stay in the processor's cache.
 _ROWS = 128
+# Numbers that NumPy multiplies while it keeps Python's interpreter lock.
+_AT_ONCE = 264
 # Scores that are computed in another order may differ by this much.
 _ROUNDING = 1e-5
 
@@ -81,13 +83,23 @@ class ComparedCodes:
         width = min(count, int(self.index.ntotal))
         scores = np.empty((len(queries), width), dtype=np.float32)
         numbers = np.empty((len(queries), width), dtype=np.int64)
-        scaled = queries * self.step
+        queries = np.ascontiguousarray(queries)
         self.index.search_c(
             len(queries),
-            faiss.swig_ptr(scaled),
+            faiss.swig_ptr(queries),
             width,
             faiss.swig_ptr(scores),
             faiss.swig_ptr(numbers),
         )
-        lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
-        return scores + (self.error * lengths + _ROUNDING)[:, None], numbers
+        added = self.error * _lengths(queries) + _ROUNDING
+        return scores * self.step + added[:, None], numbers
+
+
+def _lengths(vectors: Float32Array) -> Float32Array:
+    """float32 (n,)."""
+    if len(vectors) > 1:
+        return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    # For more than 500 numbers NumPy would let go of the interpreter lock.
+    (vector,) = vectors
+    parts = [vector[at : at + _AT_ONCE] for at in range(0, len(vector), _AT_ONCE)]
+    return np.sqrt([sum((part * part).sum() for part in parts)], dtype=np.float32)

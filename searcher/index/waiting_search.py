@@ -20,6 +20,8 @@ _LEAST_ROWS, _MOST_QUERIES = 192, 16
 # Rows that may be among the nearest of a query. If there are more, each row is compared.
 _CANDIDATES = 16
 
+_NONE = np.zeros(0, dtype=np.int64)
+
 
 def nearest_waiting(
     state: State, queries: Float32Array, k: int, only: Filter, least: Float32Array
@@ -52,9 +54,9 @@ def _hopeful(codes: ComparedCodes, queries: Float32Array, least: Float32Array) -
     """The numbers of the vectors whose score may reach `least`, increasing; None: of many."""
     bounds, numbers = codes.highest(queries, _CANDIDATES)
     hopeful = bounds >= least[:, None]
-    if hopeful[:, -1].any():
-        return None
-    return np.unique(numbers[hopeful])
+    if not hopeful.any():
+        return _NONE
+    return None if hopeful[:, -1].any() else np.unique(numbers[hopeful])
 
 
 def _compared(
