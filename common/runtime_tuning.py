@@ -18,6 +18,8 @@ _KEPT_BYTES = 32 * 1024 * 1024
 # A thread with it gets a tenth of what a query's thread gets if both want the same core. With less, a
 # thread that waits for a core while it has the interpreter lock makes all others wait.
 _NICE = 10
+# For a process that holds no lock that a query waits for.
+_NICE_APART = 15
 # Interval of the checks for the parent, in seconds.
 _WATCH_SECONDS = 0.5
 
@@ -51,11 +53,13 @@ def hand_over_soon() -> None:
     sys.setswitchinterval(0.0001)
 
 
-def yield_to_queries() -> None:
-    """Lower the priority of this thread and those it starts. Only Linux has priorities per thread."""
+def yield_to_queries(*, apart: bool = False) -> None:
+    """Lower the priority of this thread and those it starts. Only Linux has priorities per thread. apart:
+    the process answers no queries, so none waits for a lock that it has: the priority is lower still."""
     _background.yields = True
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        nice = _NICE_APART if apart else _NICE
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
 def is_in_background() -> bool:

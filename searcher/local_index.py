@@ -212,8 +212,8 @@ class LocalIndex(VideoIndex):
             self.videos.mark_purged(gone)
 
     def save_snapshot(self, *, keep: int | None = None) -> None:
-        """Save the current shard, unless the newest snapshot already has it; then small graphs are merged
-        instead, because nothing else is to be done.
+        """Save the current shard, unless the newest snapshot already has it; then small graphs and
+        waiting rows are merged instead, because nothing else is to be done.
 
         If the shard is behind the rows, for example after an interrupt, nothing is saved; the next start
         updates it from the mirror. keep: number of snapshots to keep (default: the setting); with a

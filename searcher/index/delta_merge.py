@@ -4,8 +4,8 @@ A graph is never changed: a merge copies its links, adds rows to the copy, and t
 vectors are not copied (`shared_vectors`). So that each search compares few rows one by one, there are two
 merges, and each has its own thread:
 
-- The **short** one begins when `searcher.delta_rows` rows wait. It adds them to the graph, in less than
-a second.
+- The **short** one begins when `searcher.delta_rows` rows wait, or fewer if nothing else is to be done.
+It adds them to the graph, in less than a second.
 - The **long** one rebuilds the graph when too many of its rows are deleted. Rows that arrive meanwhile
 get a small graph of their own. Afterwards another long merge adds its rows to the large one.
 
@@ -50,6 +50,8 @@ _STEP_ROWS = 16_384
 # A graph with compressed vectors gets a second one beside it when it has this many rows: to copy it takes
 # a tenth of a second.
 _FIRST_ROWS = 65_536
+# When nothing else is to be done, so few rows are merged: `searcher.delta_rows` divided by this.
+_IDLE = 8
 # The small graph is merged into the large one when it has this many rows.
 _RECENT_ROWS = 16_384
 # Rows added between two checks for closing: about a second in a large graph on one core.
@@ -78,11 +80,14 @@ class Merge:
         return rows[self.state.alive[rows]] if self.anew else rows
 
 
-def due_short(state: State, settings: SearcherSettings, taken: int) -> Merge | None:
+def due_short(
+    state: State, settings: SearcherSettings, taken: int, *, idle: bool = False
+) -> Merge | None:
     """The merge of waiting rows that a state needs; None if it needs none. taken: number of parts, from
-    the first, that a long merge is joining."""
+    the first, that a long merge is joining. idle: nothing else is to be done, so fewer rows are
+    enough."""
     waiting = state.total - state.graph_rows
-    if waiting < settings.delta_rows:
+    if waiting < max(1, settings.delta_rows // (_IDLE if idle else 1)):
         return None
     parts = state.parts[taken:]
     # While a long merge runs, the small graph takes all that comes.

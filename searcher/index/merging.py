@@ -48,7 +48,7 @@ class Merging:
         return next(iter(self._troubles.copy().values()), "")
 
     def start_due(self, *, idle: bool = False) -> None:
-        """Start the merges that are due. idle: see `due_long`."""
+        """Start the merges that are due. idle: see `due_long` and `due_short`."""
         with self._lock:
             if self._closing.is_set():
                 return
@@ -59,7 +59,7 @@ class Merging:
                     self._taken = len(merge.joined)
                     self._start("long", merge)
             if "short" not in self._running:
-                merge = due_short(self._current(), self._settings, self._taken)
+                merge = due_short(self._current(), self._settings, self._taken, idle=idle)
                 if merge is not None:
                     self._start("short", merge)
 

@@ -160,7 +160,8 @@ class Shard:
         return Shard(self._settings, self._state)
 
     def merge(self, *, idle: bool = False) -> None:
-        """Start the merges that are due. Every change calls this. idle: small graphs are merged too."""
+        """Start the merges that are due. Every change calls this. idle: small graphs are merged too, and
+        fewer waiting rows."""
         self._merging.start_due(idle=idle)
 
     def wait_for_build(self) -> None:

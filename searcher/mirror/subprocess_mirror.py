@@ -151,7 +151,7 @@ def _serve(pipe: Connection[Any, Any], folder: Path, model_id: str, parent: int)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(parent)
-    yield_to_queries()
+    yield_to_queries(apart=True)
     try:
         mirror = QdrantEmbeddedMirror(folder, model_id)
     except StoryHashError as error:

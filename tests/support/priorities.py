@@ -13,4 +13,4 @@ from common import runtime_tuning
 
 def install() -> None:
     """From now on no thread of this process and its forks lowers its priority."""
-    runtime_tuning._NICE = os.nice(0)  # noqa: SLF001
+    runtime_tuning._NICE = runtime_tuning._NICE_APART = os.nice(0)  # noqa: SLF001

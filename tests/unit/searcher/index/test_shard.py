@@ -267,6 +267,23 @@ def test_graphs_are_joined_when_there_is_nothing_else_to_do(rng: np.random.Gener
     assert shard.stats().graph == 120
 
 
+def test_few_rows_wait_only_until_there_is_nothing_else_to_do(rng: np.random.Generator) -> None:
+    shard = Shard(SearcherSettings(delta_rows=32))
+    points = [video(rng, name, segments) for name, segments in (("a", 40), ("b", 3), ("c", 1))]
+    shard.add(points[0])
+    shard.wait_for_build()
+    waiting = []
+    for added in points[1:]:
+        shard.add(added)
+        for idle in (False, True):
+            shard.merge(idle=idle)
+            shard.wait_for_build()
+            waiting.append(shard.waiting)
+    # A few are no work for each search, and a merge is.
+    assert waiting == [3, 3, 4, 0]
+    assert shard.search(points[1][2].vector[None], 1)[0][0].ref == points[1][2].ref
+
+
 @pytest.mark.parametrize("gone", [["a"], ["b"], ["a", "b"], ["c"]])
 def test_rows_that_join_a_small_graph_during_a_rebuild_keep_their_segments(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, gone: list[str]
