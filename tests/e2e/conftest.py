@@ -18,6 +18,7 @@ from common.types import UInt8Array
 from common.video import encode_video
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.support import preloaded
+from tests.support.sparse_copy import copy_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +93,7 @@ def draw(path: Path, seed: int, seconds: float = 6.0, *, mirrored: bool = False)
 
 def copied(indexed: Path, scratch: Path) -> Path:
     """A data folder of one's own to spoil."""
-    return Path(shutil.copytree(indexed, scratch / "data"))
+    return copy_folder(indexed, scratch / "data")
 
 
 @pytest.fixture(scope="session")

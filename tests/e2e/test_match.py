@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from common.state.state import State
 from common.video import encode_video
 from searcher.review.match_detail import QueryIdentity
 from storyhash.samples import FRAMES_PER_SECOND, film
-from tests.e2e.conftest import COMPARED, Settings, draw, small, storyhash
+from tests.e2e.conftest import COMPARED, Settings, copied, draw, small, storyhash
 from tests.support.preloaded import start_python
 
 FIELDS = {
@@ -58,8 +57,7 @@ def test_answers_come_in_the_order_given_and_an_unreadable_video_gets_one_too(
 def test_what_people_set_in_the_folder_is_obeyed(
     films: Path, indexed: Path, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(indexed, data)
+    data = copied(indexed, tmp_path)
     fingerprint = QueryIdentity.of_file(films / "b.mkv").fingerprint
     pair = NewException("pair", "default", "b.mkv", "parody", "", fingerprint)
     with State(StateOf(data_dir=data)) as state:

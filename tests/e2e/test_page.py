@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from searcher.storage.thumbnails import ThumbnailStore
 from storyhash.client import Client
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.conftest import skip_or_fail
-from tests.e2e.conftest import small, storyhash
+from tests.e2e.conftest import copied, small, storyhash
 from tests.support.browser import (
     missing,
     opened_browser,
@@ -66,7 +65,7 @@ def service(
 ) -> Iterator[Served]:
     """A service over a copy of the four films' index. One title is an attack, one has a thumbnail."""
     scratch = tmp_path_factory.mktemp("page")
-    data = Path(shutil.copytree(indexed, scratch / "data"))
+    data = copied(indexed, scratch)
     manifest = scratch / "titles.jsonl"
     row = {"video_id": "a.mp4", "uri": str(films / "a.mp4"), "title": TITLE}
     manifest.write_text(json.dumps(row))

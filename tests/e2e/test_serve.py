@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from fastapi.openapi.models import OpenAPI
 from common.settings import load_settings
 from common.types import Float32Array
 from storyhash.wiring import open_catalogue
-from tests.e2e.conftest import draw, storyhash
+from tests.e2e.conftest import copied, draw, storyhash
 from tests.support.routes import references
 from tests.support.services import Service, wait_until
 
@@ -90,7 +89,7 @@ def host(tmp_path: Path) -> Iterator[FilmHost]:
 def served(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A process over a copy of the four films' index."""
     scratch = tmp_path_factory.mktemp("served")
-    shutil.copytree(indexed, scratch / "data")
+    copied(indexed, scratch)
     process = serve(scratch).start().ready()
     yield process
     assert process.stop() == 0, process.text()

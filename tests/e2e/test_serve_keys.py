@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import termios
@@ -18,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import command, draw, environment, storyhash
+from tests.e2e.conftest import command, copied, draw, environment, storyhash
 from tests.support.services import wait_until
 
 _SETTINGS = {
@@ -71,8 +70,7 @@ def terminal() -> Iterator[Terminal]:
 def test_the_first_start_shows_an_admin_key_that_opens_the_api(
     terminal: Terminal, indexed: Path, tmp_path: Path
 ) -> None:
-    data, log = tmp_path / "data", tmp_path / "log"
-    shutil.copytree(indexed, data)
+    data, log = copied(indexed, tmp_path), tmp_path / "log"
     process = terminal.start(command("serve", "--data", data), log)
     try:
         wait_until(lambda: process.poll() is not None or "listening on" in log.read_text(), "start")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from tests.kafka_broker.broker import free_ports
 from tests.support import preloaded
 from tests.support.plain_backend import plain_sscd
 from tests.support.services import wait_until
+from tests.support.sparse_copy import copy_folder
 
 FIRST, SECOND = "sscd-motion", "offline"
 
@@ -72,7 +72,7 @@ def films(made: Path) -> Path:
 @pytest.fixture
 def data(made: Path, tmp_path: Path) -> Path:
     """A data folder of one's own."""
-    return Path(shutil.copytree(made / "data", tmp_path / "data"))
+    return copy_folder(made / "data", tmp_path / "data")
 
 
 def second_ids(data: Path) -> set[str]:
