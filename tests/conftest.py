@@ -25,7 +25,14 @@ from common.types import UInt8Array
 from tests.kafka_broker import can_run
 from tests.kafka_broker.container import kafka_container
 from tests.kafka_broker.shared import shared_broker
-from tests.support import forked_children, forked_worker, preloaded, priorities, state_schema
+from tests.support import (
+    forked_children,
+    forked_worker,
+    preloaded,
+    priorities,
+    state_schema,
+    temporary_files,
+)
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -59,6 +66,7 @@ forked_children.install(preloaded.template)
 # See the fixture `own_migrations`.
 state_schema.install()
 priorities.install()
+temporary_files.install()
 
 QDRANT_IMAGE = "qdrant/qdrant:v1.18.3"
 _QDRANT_HOW = (
@@ -173,7 +181,7 @@ def postgres_url() -> Iterator[str]:
             connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Qdrant server: the one STORYHASH_TEST_QDRANT names, else a process of the executable that
     STORYHASH_TEST_QDRANT_SERVER names, else a container."""
@@ -191,7 +199,7 @@ def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         skip_or_fail("qdrant", _QDRANT_HOW)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def qdrant_cluster_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The nodes of a Qdrant cluster, separated by commas: those that STORYHASH_TEST_QDRANT names, else
     three processes of the executable that STORYHASH_TEST_QDRANT_SERVER names."""
