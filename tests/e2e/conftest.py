@@ -65,11 +65,13 @@ def storyhash(
     *arguments: str | Path,
     cwd: Path | None = None,
     start: preloaded.Start = preloaded.start,
+    module: str = "storyhash",
     **settings: str,
 ) -> Run:
-    """Run `storyhash` to its end, in a process; no user ever sees a traceback. start: of the process."""
+    """Run `storyhash` to its end, in a process; no user ever sees a traceback. start: of the process.
+    module: what to run instead, with the same arguments."""
     run = preloaded.run(
-        ["storyhash", *map(str, arguments)],
+        [module, *map(str, arguments)],
         env=environment(**settings),
         cwd=cwd or ROOT,
         start=start,

@@ -21,6 +21,7 @@ from tests.support.evaluation_features import seen
 from tests.support.preloaded import Start, start
 from tests.support.services import children, wait_gone
 
+NO_FIGURES = "tests.support.without_figures"
 FEW = ("crop_10", "flip_v", "trim_middle")
 PLAIN = (*FEW, "blur", "gamma_light", "letterbox", "compress_50")
 
@@ -35,6 +36,7 @@ def options(transforms: tuple[str, ...], cache: Path, **more: object) -> list[st
 
 
 def evaluate(*arguments: str | Path, start: Start = start, **settings: Any) -> Run:
+    """settings: of the environment, or `module`."""
     return storyhash("evaluate", *arguments, start=start, OMP_NUM_THREADS="1", **settings)
 
 
@@ -167,8 +169,10 @@ def test_a_calibration_is_fitted_written_and_used(
     run = evaluate(
         *("ablation", *where, *options(PLAIN, made_up, out=out)),
         *("--configurations", "paper-fusion", "--configurations", "visual-only"),
+        module=NO_FIGURES,
     )
     assert run.exit_code == 0, run.stderr
+    assert "no figures: they need matplotlib" in run.stderr
     table = (out / "tables" / "fusion.md").read_text()
     assert all(f"| `{name}` |" in table for name in ("full", "paper-fusion", "visual-only"))
     assert "| `paper-fusion` | photometric |" in run.stdout
@@ -230,4 +234,5 @@ def test_a_video_beyond_a_limit_is_read_after_the_limit_was_raised(
     run = evaluate(*arguments, STORYHASH_VIDEO__MAX_SECONDS="1.5")
     assert run.exit_code == 2
     assert "1.mp4 cannot be evaluated on" in run.stderr
-    assert evaluate(*arguments, "--out", tmp_path / "out").exit_code == 0
+    out = tmp_path / "out"
+    assert evaluate(*arguments, "--out", out, module=NO_FIGURES).exit_code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.conftest import draw
-from tests.e2e.test_evaluate import evaluate
+from tests.e2e.test_evaluate import NO_FIGURES, evaluate
 from tests.e2e.test_models import named
 from tests.support.preloaded import start_with_networks
 
@@ -21,6 +21,7 @@ def test_the_same_commands_run_with_clip(models: Path, tmp_path: Path) -> None:
         *("--transforms", "crop_10", "--no-peers", "--workers", "1", "--cache", tmp_path / "cache"),
         *("--out", tmp_path / "out", "--json"),
         start=start_with_networks,
+        module=NO_FIGURES,
         **named(models),
     )
     assert run.exit_code == 0, run.stderr

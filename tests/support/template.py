@@ -40,6 +40,8 @@ _MODULES = (
     "embedder.visual.offline",
     "ingest.decoder_work",
     "ingest.fetcher",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
     "numpy.ma",
     "pytest",
     "rich._emoji_codes",
