@@ -28,23 +28,23 @@ from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import load_calibration
 from tests.support.evaluation_features import seen
 
-NAMES = tuple(TRANSFORMS)[:6]
+NAMES = tuple(TRANSFORMS)[:5]
 PROFILE, MODEL = "offline", "made-by-hand"
 
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries per task, so that a few queries are enough for two processes."""
-    monkeypatch.setattr(worker_pool, "CHUNK", 8)
+    monkeypatch.setattr(worker_pool, "CHUNK", 5)
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
-    """Six videos, and six edits of each that show what it shows with more and more noise."""
+    """Five videos, and five edits of each that show what it shows with more and more noise."""
     folder = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(5)
     videos = []
-    for number in range(6):
+    for number in range(5):
         path = folder / f"{number}.mp4"
         path.write_text(f"no film, a name {number}")
         videos.append(DatasetVideo(path.name, str(path), path.name))
@@ -106,7 +106,7 @@ def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
             found.append(asking.rows([method]))
         assert watched == {"offline: matching with full": 0}
     assert found[0] == found[1]
-    assert len(found[0]) == 6 * len(NAMES) * 3
+    assert len(found[0]) == 5 * len(NAMES) * 3
 
 
 def test_methods_that_answer_together_give_the_rows_that_each_gives(recipe: WorkerSpec) -> None:
