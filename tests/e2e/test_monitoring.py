@@ -201,7 +201,8 @@ def asking(url: str, video_id: str) -> Iterator[None]:
 
     def ask() -> None:
         searcher = Searcher(url)
-        while not enough.wait(0.5):
+        # The pause leaves the processor to what is waited for.
+        while not enough.wait(2.0):
             searcher.search(vectors, 10)
             searcher.match(video_id)
         searcher.close()
