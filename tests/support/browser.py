@@ -13,6 +13,14 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+# Elements of a selector that may show a text: those that contain it, apart from spaces and capitals. For
+# each of these Selenium then runs thousands of lines of JavaScript to say whether it is shown.
+_MAY_SHOW = """
+const [selector, text] = arguments;
+const bare = (text) => text.replace(/\\s+/g, "").toLowerCase();
+return [...document.querySelectorAll(selector)].filter(
+  (one) => bare(one.textContent).includes(bare(text)));
+"""
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_SECONDS = 300.0
 
@@ -75,7 +83,7 @@ def wait_for(browser: Chrome, selector: str, text: str = "", *, shown: bool = Tr
     from selenium.webdriver.support.ui import WebDriverWait
 
     def found(_: Any) -> Any:
-        elements = browser.find_elements(By.CSS_SELECTOR, selector)
+        elements = browser.execute_script(_MAY_SHOW, selector, text)
         return next((one for one in elements if fits(one)), None)
 
     def fits(element: Any) -> bool:
