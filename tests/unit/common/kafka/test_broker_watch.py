@@ -61,7 +61,7 @@ def test_a_broker_that_hangs_is_told_until_it_answers_again(
 
 def test_a_broker_that_is_gone_is_told_before_the_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_watch, "_REFUSED_SECONDS", 0.1)
-    with SmallBroker() as broker, BrokerWatch(settings(broker, 6.0)) as watch:
+    with SmallBroker() as broker, BrokerWatch(settings(broker, 60.0)) as watch:
         wait_until(broker.answered.is_set, "an answer", 60, 0.01)
         assert watch.reason() == ""
         broker.gone()
