@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 _MEMORY = Path("/dev/shm")
-# Several times what the files of a whole run take at once.
-_ENOUGH_BYTES = 8 << 30
+# Several times what the files of a whole run take at once, which is less than 1 GB.
+_ENOUGH_BYTES = 4 << 30
 
 
 def install() -> None:
