@@ -2,8 +2,9 @@
 
 1. Every engine at the smaller sizes, for growth with n. 2. One shard at the largest size, beside plain
    FAISS in the same process; banks that hold a share of the videos; writes with the embedded mirror.
-3. A service's index, idle and while it is written to (`search_while_writing`). 4. HTTP. 5. Three engines
-   at the largest size, hard data, and more engines, as far as the time reaches (`--budget`).
+3. A service's index, idle and while it is written to (`search_while_writing`). 4. HTTP. 5. Searches
+   while rows wait or are deleted. 6. Three engines at the largest size, hard data, and more engines, as
+   far as the time reaches (`--budget`).
 
 Queries are segments with noise, one at a time on one thread. Plain FAISS builds its graph of all vectors
 at once; the shard gets them video after video. Other engines have a process each, and are searched with
@@ -31,7 +32,17 @@ from tests.benchmarks import search_while_writing
 from tests.benchmarks.report import options, publish, save
 from tests.benchmarks.search import data, http, runs
 from tests.benchmarks.search.engines import ENGINES
-from tests.benchmarks.search.shards import TRIED, Figures, K, compared, recall, timed, write
+from tests.benchmarks.search.shards import (
+    TRIED,
+    Figures,
+    K,
+    compared,
+    recall,
+    timed,
+    with_deleted,
+    with_waiting,
+    write,
+)
 from tests.support.embeddings import MODEL_ID
 
 _FIRST_SIZES = (1_000, 10_000)
@@ -40,12 +51,14 @@ _BUDGET_SECONDS, _QUICK_BUDGET_SECONDS = 1100.0, 250.0
 # two graphs.
 _HARD_SIZES = (30_000, 10_000)
 _HARD_SECONDS = 30.0
+# Rows that wait for a merge, as many as arrive during one; rows that are deleted.
+_WAITING, _DELETED = 1500, 100
 # Engines that come before hard data; the others have the time that is left.
 _BEFORE_HARD = 3
 
 
 # What can be left out. The shard of the largest size is always measured: the others need it.
-PARTS = ("banks", "writes", "while writing", "http", "hard data", "engines")
+PARTS = ("banks", "writes", "while writing", "http", "changes", "hard data", "engines")
 
 
 class Benchmark:
@@ -117,6 +130,7 @@ class Benchmark:
             "while writing", lambda: self._while_writing(points, shards[0], asked, folder, seconds)
         )
         self.part("http", lambda: self._http(points, shards[0], asked, folder, seconds / 6))
+        self.part("changes", lambda: self._changes(shards[0], asked, repeats))
 
     def _small(self, size: int, repeats: int, engines: Sequence[str]) -> None:
         rng = np.random.default_rng(7)
@@ -160,6 +174,18 @@ class Benchmark:
             )
             found[name] = recall(shard, asked[:TRIED], only)
         self.figures["recall_at_10_by_bank"] = found
+
+    def _changes(self, shard: Shard, asked: Float32Array, repeats: int) -> None:
+        """Searches of a shard in which rows wait for a merge, or are deleted."""
+        times = self.figures["search_microseconds"]
+        unchanged = timed(shard, asked, repeats)["p50"]
+        for name, changed in (
+            (f"{_WAITING}_waiting", with_waiting(shard, _WAITING)),
+            (f"{_DELETED}_deleted", with_deleted(shard, _DELETED)),
+        ):
+            times[f"shard, {name.replace('_', ' ')}"] = found = timed(changed, asked, repeats)
+            ratio = round(found["p50"] / unchanged, 2)
+            self.figures["ratios"][f"search_p50_with_{name}_over_none"] = ratio
 
     def _writes(self, points: list[Embedding]) -> None:
         # No row leaves the delta while it is written: building the graph is timed apart.

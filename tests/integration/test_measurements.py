@@ -51,6 +51,8 @@ def test_the_search_benchmark_measures_what_it_says(
         "tuned_shard_p50_over_faiss",
         "recall_at_equal_ef_minus_faiss",
         "search_p99_while_writing_over_idle",
+        "search_p50_with_1500_waiting_over_none",
+        "search_p50_with_100_deleted_over_none",
         "memory_over_vectors_links_and_codes",
         "http_p50_over_in_process_plus_loopback",
         "http_p99_while_writing_over_faiss_p99",

@@ -19,6 +19,7 @@ from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks.report import microseconds, per_second, resident_bytes
 from tests.benchmarks.search import data
 from tests.benchmarks.search.engines import FaissGraph
+from tests.support.embeddings import embedding, unit_rows
 
 TRIED = 500
 K = 10
@@ -65,6 +66,24 @@ def built(points: Sequence[Embedding]) -> tuple[Shard, float]:
     shard.add(points)
     shard.wait_for_build()
     return shard, time.perf_counter() - began
+
+
+def with_waiting(shard: Shard, count: int) -> Shard:
+    """A shard that has as many rows more, which wait for a merge."""
+    changed = Shard(SearcherSettings(delta_rows=count + 1), shard.export())
+    rows = unit_rows(np.random.default_rng(5), count)
+    changed.add([embedding("waiting", number, row) for number, row in enumerate(rows)])
+    return changed
+
+
+def with_deleted(shard: Shard, count: int) -> Shard:
+    """A shard without the videos of as many rows of its graph."""
+    changed = Shard(SearcherSettings(), shard.export())
+    chosen = np.random.default_rng(6).choice(
+        len(shard) // data.SEGMENTS, count // data.SEGMENTS, False
+    )
+    changed.remove_videos([f"video-{number:06}" for number in chosen.tolist()])
+    return changed
 
 
 def timed(shard: Shard, asked: Float32Array, repeats: int, only: Filter = EVERYTHING) -> Figures:
