@@ -15,13 +15,12 @@ from searcher.matching.query_windows import QueryWindows
 
 # Most windows of a still have at least this similarity to its best window.
 _STILL, _EDGE_SECONDS = 0.9, 0.3
-# Two stills of one picture are at most this much less similar to each other than each within itself.
-_STILL_NOISE = 0.02
-# So many windows of a row are compared.
-_COMPARED_WINDOWS = 64
+# Two stills of one picture are at most this much less similar to each other than each within itself. A
+# video may have 200 stills, and each is compared with each.
+_STILL_NOISE, _STILL_PICTURES = 0.02, 16
 # For a part that the reference repeats: the fraction of the own line's contrast that a repetition needs,
-# the minimum contrast of the own line, and the maximum number of repetitions.
-_AGAIN_SHARE, _CONTRAST, _MOST_AGAIN = 0.75, 0.15, 20
+# the minimum contrast of the own line, the maximum number of repetitions, and of compared windows.
+_AGAIN_SHARE, _CONTRAST, _MOST_AGAIN, _AGAIN_WINDOWS = 0.75, 0.15, 20, 64
 _OFFSET_STEP, _AGAIN_SECONDS = 0.5, 3.0
 # Two rows that share less than this fraction of their reference ranges are different ones.
 APART_SHARE = 0.25
@@ -37,23 +36,25 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A part of the query in which nothing changes. pictures: float32 (n, 527), its shortest windows, at
-    least one: they share no frame, so noise does not make them alike."""
+    """A part of the query in which nothing changes. pictures: float32 (n, 527), of its shortest windows,
+    at least one: they share no frame, so noise does not make them alike. similarity: the usual one of two
+    of its pictures."""
 
     pictures: Float32Array
+    similarity: float
+
+    @classmethod
+    def of(cls, pictures: Float32Array) -> Still:
+        """At most _STILL_PICTURES of the pictures are kept."""
+        some = pictures[:: -(-len(pictures) // _STILL_PICTURES)]
+        pairs = np.triu_indices(len(some), 1)
+        return cls(some, float(np.median((some @ some.T)[pairs])) if len(pairs[0]) else _STILL)
 
     def is_same(self, other: Still) -> bool:
         """Whether both show one picture: they are as similar to each other as each is within itself. In a
         slow scene, parts that are seconds apart are not."""
-        own = (self._similarity() + other._similarity()) / 2
+        own = (self.similarity + other.similarity) / 2
         return float(np.median(self.pictures @ other.pictures.T)) >= own - _STILL_NOISE
-
-    def _similarity(self) -> float:
-        """The usual similarity of two of its pictures."""
-        pairs = np.triu_indices(len(self.pictures), 1)
-        return (
-            float(np.median((self.pictures @ self.pictures.T)[pairs])) if len(pairs[0]) else _STILL
-        )
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Comparison:
         windows."""
         if line.tempo is None:
             return 0.0
-        chosen = self.within(run)[:_COMPARED_WINDOWS]
+        chosen = self.within(run)[:_AGAIN_WINDOWS]
         if not len(chosen):
             return 0.0
         middle = (self.starts[chosen] + self.ends[chosen]) / 2
@@ -155,13 +156,12 @@ class Comparison:
         shortest = inside & (lengths <= lengths[inside].min() + 1e-6)
         # A frame is at the start of its window.
         begun = shortest & (self.starts >= row.localised.query_start_seconds - 1e-6)
-        pictures = self.vectors[begun if begun.any() else shortest]
-        return Still(pictures[:: -(-len(pictures) // _COMPARED_WINDOWS)])
+        return Still.of(self.vectors[begun if begun.any() else shortest])
 
     def again(self, run: Run) -> list[Run]:
         """Further parts of the reference that show the same as a run, most similar first."""
         chosen = self.within(run)
-        chosen = chosen[:: -(-len(chosen) // _COMPARED_WINDOWS)] if len(chosen) else chosen
+        chosen = chosen[:: -(-len(chosen) // _AGAIN_WINDOWS)] if len(chosen) else chosen
         if run.tempo is None or run.seconds < _AGAIN_SECONDS or len(chosen) < BEST_WINDOWS:
             return []
         middle = (self.starts[chosen] + self.ends[chosen]) / 2

@@ -176,16 +176,19 @@ def _once(
     """The rows, with each still once and each moving part once per repetition in the reference."""
     stills: list[Still] = []
     distinct: list[Row] = []
+    moving: list[Row] = []
     for row in rows:
         still = comparison.still(row)
-        if still is not None:
-            if any(still.is_same(other) for other in stills):
-                continue
+        if still is None:
+            moving.append(row)
+        elif any(still.is_same(other) for other in stills):
+            continue
+        else:
             stills.append(still)
         distinct.append(row)
     further: list[Row] = []
-    for row in distinct:
-        if comparison.still(row) is not None or not probable(row.run):
+    for row in moving:
+        if not probable(row.run):
             continue
         for again in comparison.again(row.localised):
             pairs = comparison.pairs(again)
