@@ -84,6 +84,12 @@ class StateDatabase:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
             yield connection
 
+    def check_writable(self) -> None:
+        """Raises StateError if the database can only be read, or does not respond."""
+        with self.change() as connection:
+            # A transaction alone is not refused.
+            connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:

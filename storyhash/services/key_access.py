@@ -32,8 +32,10 @@ def new_access(settings: HttpSettings, *, once_a_key_exists: bool = True) -> Acc
 
 @contextmanager
 def opened_access(access: Access, settings: Settings) -> Iterator[State]:
-    """Verify keys for as long as the block lasts. Raises what `open_state` raises."""
+    """Verify keys for as long as the block lasts. Raises what `open_state` raises, also for a database
+    that can only be read: a service changes it with nearly every request."""
     with open_state(settings) as state:
+        state.database.check_writable()
         if access.always_required:
             show_first_key(state.keys)
         access.open(state)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import StateError
 from common.http.access import Access
 from common.settings import HttpSettings, Settings
 from common.state.roles import Role
 from common.state.state import State
 from storyhash.services.key_access import new_access, opened_access, show_first_key
+from tests.faults.disks import Disk, can_mount
 from tests.support.keys import key_of, opened_state
 
 
@@ -46,6 +48,20 @@ def test_the_first_key_is_for_an_admin_and_shown_once(
     assert (key.role, key.banks) == (Role.ADMIN, None)
     assert second.shown == ""
     assert token not in caplog.text
+
+
+def test_a_service_refuses_a_database_that_can_only_be_read(tmp_path: Path) -> None:
+    if not can_mount(tmp_path / "probe"):
+        pytest.skip("disks are mounted by root alone")
+    with Disk(tmp_path / "disk", 4) as disk:
+        settings = Settings(data_dir=disk.folder)
+        State(settings).close()
+        disk.writable(False)
+        with (
+            pytest.raises(StateError, match=r"readonly database; .* the permissions"),
+            opened_access(new_access(settings.http), settings),
+        ):
+            pass
 
 
 def test_without_a_terminal_no_key_is_made_and_the_log_says_how(
