@@ -17,6 +17,8 @@ from common.errors import CorruptIndexError, StorageError
 
 # Seconds that a connection waits for the others that use the file.
 BUSY_SECONDS = 10.0
+# SQLite's name of a database that is no file.
+_MEMORY = ":memory:"
 
 
 class Execute(Protocol):
@@ -28,19 +30,23 @@ class Execute(Protocol):
 class Database:
     """One database file that only its owner can read. Any thread may use it; a lock serialises them."""
 
-    def __init__(self, path: Path, schema: str, *, remedy: str, read_only: bool = False) -> None:
-        """Open the file, or create it with its folder. remedy: what to do if the file is damaged, for the
-        error message. Raises CorruptIndexError or StorageError."""
+    def __init__(
+        self, path: Path | None, schema: str, *, remedy: str, read_only: bool = False
+    ) -> None:
+        """Open the file, or create it with its folder. path: None for a new database in memory. remedy:
+        what to do if the file is damaged, for the error message. Raises CorruptIndexError or
+        StorageError."""
         self._lock = threading.RLock()
-        self._path = path
+        self._path = path or _MEMORY
         self._remedy = remedy
         with self._guarded():
-            if read_only:
+            if path is not None and read_only:
                 self._db = sqlite3.connect(read_only_uri(path), uri=True, check_same_thread=False)
                 return
-            private_folder(path.parent)
+            if path is not None:
+                private_folder(path.parent)
             self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+                self._path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
             try:
                 set_journal(self._db)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ModelMismatchError, UsageError
@@ -218,15 +216,12 @@ def open_catalogue(settings: Settings, *, writer: bool) -> Iterator[VideoIndex]:
 
 @contextmanager
 def open_rows(settings: Settings) -> Iterator[VideoStore]:
-    """The rows of the catalogue, for reading; none if there is no index yet, and none is made."""
+    """The rows of the catalogue, for reading; none if there is no index yet, and no index is made."""
     if stored_manifest(settings) is not None:
         with open_catalogue(settings, writer=False) as index:
             yield index.videos
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="storyhash-") as empty,
-        closing(Database(Path(empty) / "videos.sqlite")) as database,
-    ):
+    with closing(Database(None)) as database:
         yield VideoStore(database)
 
 

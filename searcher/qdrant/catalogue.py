@@ -9,19 +9,15 @@ from typing import Any
 
 from searcher.qdrant.points import any_of, equals
 from searcher.qdrant.register import Register, live_filter
-from searcher.storage.database import Database
 from searcher.storage.selection import ALL_VIDEOS, Selection
 from searcher.storage.video import Video
-from searcher.storage.video_store import VideoStore
 
 
-class RegisteredVideos(VideoStore):
-    """A `VideoStore` that reads the register. Videos that wait or failed are known only to the process
-    that indexes them. Rows come in the order of the ids of their points."""
+class RegisteredRows:
+    """`VideoRows` of the register. Videos that wait or failed are known only to the process that indexes
+    them. Rows come in the order of the ids of their points."""
 
-    def __init__(self, database: Database, register: Register) -> None:
-        """database: an empty one."""
-        super().__init__(database)
+    def __init__(self, register: Register) -> None:
         self._register = register
 
     def get(self, video_id: str) -> Video | None:
@@ -38,9 +34,6 @@ class RegisteredVideos(VideoStore):
         if only.prefix or only.text:
             return sum(1 for _ in self._selected(only, ""))
         return self._register.count(live_filter(*_conditions(only)))
-
-    def banks(self) -> list[str]:
-        return sorted(self._register.values("bank"))
 
     def bank_counts(self) -> dict[str, int]:
         return self._register.values("bank")

@@ -6,7 +6,6 @@ staged from a log. Any number of processes answer, without a data folder. Nothin
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import IO
 from common.settings import Settings
 from common.types import Embedding, SegmentRef
 from searcher.index_transaction import Change
-from searcher.qdrant.catalogue import RegisteredVideos
+from searcher.qdrant.catalogue import RegisteredRows
 from searcher.qdrant.nodes import Nodes
 from searcher.qdrant.recovery import recover, sweep
 from searcher.qdrant.segments import QdrantSegments
@@ -46,8 +45,6 @@ class QdrantIndex(VideoIndex):
         super().__init__(folder, manifest, settings, database, lock)
         self.store = store
         self._segments = QdrantSegments(store, settings.searcher)
-        # What the catalogue needs besides, if it is not in the folder.
-        self._opened = ExitStack()
         # Changes of the catalogue that the register may not have yet.
         self._unshown: dict[str, Video] = {}
         self._unhidden: dict[str, int] = {}
@@ -96,12 +93,11 @@ class QdrantIndex(VideoIndex):
                 database = Database(path, read_only=True)
                 videos = VideoStore(database)
             else:
-                empty = opened.enter_context(tempfile.TemporaryDirectory(prefix="storyhash-"))
-                database = Database(Path(empty) / "videos.sqlite")
-                videos = RegisteredVideos(database, store.register)
+                database = Database(None)
+                videos = VideoStore(database, RegisteredRows(store.register))
             index = cls(folder, manifest, settings, database, store, None)
             index.videos = videos
-            index._opened = opened.pop_all()
+            opened.pop_all()
         return index
 
     @property
@@ -211,7 +207,7 @@ class QdrantIndex(VideoIndex):
             self.videos.mark_purged(gone)
 
     def _close_stores(self) -> None:
-        self._opened.close()
+        """Nothing to do: the store is closed with what is searched."""
 
     def _show(self) -> None:
         """Bring the register up to the catalogue."""

@@ -58,8 +58,9 @@ PRAGMA user_version = 1;
 class Database(sqlite.Database):
     """The catalogue of one data folder."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the file, or make it. Raises CorruptIndexError or StorageError."""
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        """Open the file, or make it. path: None for an empty catalogue in memory. Raises
+        CorruptIndexError or StorageError."""
         super().__init__(
             path,
             _SCHEMA,

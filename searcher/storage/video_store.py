@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 from common.printable import printable
 from common.sqlite import Execute
 from common.uris import public_uri
 from searcher.storage.database import Database
-from searcher.storage.selection import ALL_VIDEOS, SELECTED, Selection, selected_values
+from searcher.storage.selection import ALL_VIDEOS, Selection
 from searcher.storage.video import Description, Video, now
-
-_COLUMNS = tuple(f.name for f in fields(Video))
-
+from searcher.storage.video_rows import COLUMNS, StoredRows, VideoRows
 
 # Banks that an error names.
 _NAMED_BANKS = 20
@@ -24,8 +21,10 @@ _NAMED_BANKS = 20
 class VideoStore:
     """The rows, and a sequence number that counts the changes of searchable videos."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rows: VideoRows | None = None) -> None:
+        """rows: where rows are read (default: in the database)."""
         self._database = database
+        self._rows = StoredRows(database) if rows is None else rows
 
     @property
     def sequence(self) -> int:
@@ -52,10 +51,7 @@ class VideoStore:
 
     def get(self, video_id: str) -> Video | None:
         """One row, or None."""
-        rows = self._database.query(
-            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id = ?", video_id
-        )
-        return _to_video(rows[0]) if rows else None
+        return self._rows.get(video_id)
 
     def uri_of(self, video_id: str) -> str:
         """Where a video was read from, without secrets; empty when it is unknown."""
@@ -66,35 +62,23 @@ class VideoStore:
         self, *, after: str = "", limit: int = 100, only: Selection = ALL_VIDEOS
     ) -> tuple[list[Video], str | None]:
         """Rows in the order of their ids, and the cursor that asks for the next ones, or None."""
-        rows = self._database.query(
-            f"SELECT {', '.join(_COLUMNS)} FROM videos WHERE video_id > ? AND {SELECTED} "
-            "ORDER BY video_id LIMIT ?",
-            after,
-            *selected_values(only),
-            limit + 1,
-        )
-        videos = [_to_video(row) for row in rows[:limit]]
-        return videos, videos[-1].video_id if len(rows) > limit else None
+        return self._rows.page(after=after, limit=limit, only=only)
 
     def total(self, only: Selection = ALL_VIDEOS) -> int:
         """How many rows there are of a selection."""
-        query = f"SELECT count(*) FROM videos WHERE {SELECTED}"
-        ((count,),) = self._database.query(query, *selected_values(only))
-        return int(count)
+        return self._rows.total(only)
 
     def banks(self) -> list[str]:
         """The names of all banks with a video, sorted."""
-        rows = self._database.query("SELECT DISTINCT bank FROM videos ORDER BY bank")
-        return [str(bank) for (bank,) in rows]
+        return sorted(self.bank_counts())
 
     def bank_counts(self) -> dict[str, int]:
         """The number of videos in each bank that has one."""
-        rows = self._database.query("SELECT bank, count(*) FROM videos GROUP BY bank")
-        return {str(bank): int(count) for bank, count in rows}
+        return self._rows.bank_counts()
 
     def has_bank(self, bank: str) -> bool:
         """Whether some video is in this bank."""
-        return bool(self._database.query("SELECT 1 FROM videos WHERE bank = ? LIMIT 1", bank))
+        return self._rows.has_bank(bank)
 
     def without_bank(self, bank: str) -> str:
         """What is wrong with the name of a bank without a video, and which names there are."""
@@ -114,7 +98,7 @@ class VideoStore:
 
     def counts(self) -> dict[str, int]:
         """Videos by state."""
-        return dict(self._database.query("SELECT state, count(*) FROM videos GROUP BY state"))
+        return self._rows.counts()
 
     def pending(self) -> list[str]:
         """Ids of the videos that are still to be indexed, or were begun and not finished."""
@@ -125,14 +109,11 @@ class VideoStore:
 
     def some(self, count: int) -> list[str]:
         """Ids of this many videos that have a whole version, by chance."""
-        rows = self._database.query(
-            "SELECT video_id FROM videos WHERE version > 0 ORDER BY random() LIMIT ?", count
-        )
-        return [str(video_id) for (video_id,) in rows]
+        return self._rows.some(count)
 
     def versions(self) -> dict[str, int]:
         """The whole version of every video that has one."""
-        return dict(self._database.query("SELECT video_id, version FROM videos WHERE version > 0"))
+        return self._rows.versions()
 
     def next_version(self, video_id: str) -> int:
         """The version a re-ingest gets: above every earlier one, deleted ones too."""
@@ -300,17 +281,11 @@ class VideoStore:
 
 
 def _put(execute: Execute, video: Video) -> None:
-    values = [getattr(video, name) for name in _COLUMNS]
-    values[_COLUMNS.index("metadata")] = json.dumps(dict(video.metadata), ensure_ascii=False)
-    marks = ", ".join("?" * len(_COLUMNS))
-    execute(f"INSERT OR REPLACE INTO videos ({', '.join(_COLUMNS)}) VALUES ({marks})", *values)
+    values = [getattr(video, name) for name in COLUMNS]
+    values[COLUMNS.index("metadata")] = json.dumps(dict(video.metadata), ensure_ascii=False)
+    marks = ", ".join("?" * len(COLUMNS))
+    execute(f"INSERT OR REPLACE INTO videos ({', '.join(COLUMNS)}) VALUES ({marks})", *values)
 
 
 def _count(execute: Execute) -> None:
     execute("UPDATE counters SET value = value + 1 WHERE name = 'sequence'")
-
-
-def _to_video(row: tuple[Any, ...]) -> Video:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["metadata"] = json.loads(values["metadata"])
-    return Video(**values)

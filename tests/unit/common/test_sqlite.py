@@ -36,6 +36,17 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(tmp_pat
     database.close()
 
 
+def test_a_database_in_memory_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mode = tmp_path.stat().st_mode
+    with closing(Database(None, SCHEMA, remedy="")) as database:
+        with database.change() as execute:
+            execute("INSERT INTO names VALUES (?)", "a")
+        assert database.query("SELECT name FROM names") == [("a",)]
+    assert list(tmp_path.iterdir()) == []
+    assert tmp_path.stat().st_mode == mode
+
+
 def test_files_are_their_owners_alone(tmp_path: Path) -> None:
     database = opened(tmp_path / "data")
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -241,8 +242,9 @@ def test_showing_an_older_version_keeps_the_points_of_the_newer_one(
 
 
 def test_any_number_of_processes_answer_without_a_folder(
-    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with writer(nodes, tmp_path / "data") as index:
         readers = [reader(nodes, tmp_path / name) for name in ("r1", "r2")]
         segments = video(rng, "a", 5, bank="news")
