@@ -26,29 +26,31 @@ def fair_order(queued: Sequence[tuple[int, str]], served_at: Mapping[str, int]) 
     return [number for _, _, number in sorted(order)]
 
 
-def queue_order(connection: Connection, owner: str) -> list[int]:
-    """The numbers of an owner's queued jobs in the order in which they run."""
+def queue_order(connection: Connection, owner: str, now: int) -> list[int]:
+    """The numbers of an owner's queued jobs in the order in which they run. now: milliseconds since
+    1970."""
     queued = connection.execute(
         select(JOBS.c.number, JOBS.c.key_id)
         .where(JOBS.c.owner == owner, JOBS.c.state == QUEUED)
         .order_by(JOBS.c.number)
     ).all()
+    # A time in the future is of a clock that was set back since. It would put its key last until then.
     served = connection.execute(
         select(JOBS.c.key_id, func.max(JOBS.c.started_at))
-        .where(JOBS.c.owner == owner, JOBS.c.started_at.is_not(None))
+        .where(JOBS.c.owner == owner, JOBS.c.started_at <= now)
         .group_by(JOBS.c.key_id)
     ).all()
     return fair_order(
         [(number, key_id) for number, key_id in queued],
-        {key_id: int(started or 0) for key_id, started in served},
+        {key_id: int(started) for key_id, started in served},
     )
 
 
-def positions_of(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
-    """The positions of queued jobs, by number."""
+def positions_of(connection: Connection, rows: Sequence[Row[Any]], now: int) -> dict[int, int]:
+    """The positions of queued jobs, by number. now: milliseconds since 1970."""
     owners = {row.owner for row in rows if row.state == QUEUED}
     return {
         number: position
         for owner in owners
-        for position, number in enumerate(queue_order(connection, owner))
+        for position, number in enumerate(queue_order(connection, owner, now))
     }

@@ -107,10 +107,11 @@ class JobStore(Store):
     def take(self, owner: str) -> Job | None:
         """Begin the job that is next; None if none is queued."""
         with self._database.change(alone=True) as connection:
-            order = queue_order(connection, owner)
+            now = self._now()
+            order = queue_order(connection, owner, now)
             if not order:
                 return None
-            values = {"state": RUNNING, "attempts": JOBS.c.attempts + 1, "started_at": self._now()}
+            values = {"state": RUNNING, "attempts": JOBS.c.attempts + 1, "started_at": now}
             connection.execute(update(JOBS).where(JOBS.c.number == order[0]).values(values))
             row = select(JOBS).where(JOBS.c.number == order[0])
             return to_job(connection.execute(row).one())
@@ -198,7 +199,9 @@ class JobStore(Store):
         """A job; None if it is unknown. key_id: only a job of this key; None means any."""
         with self._database.read() as connection:
             row = connection.execute(select(JOBS).where(*one_job(job_id, key_id))).first()
-            return None if row is None else to_job(row, positions_of(connection, [row]))
+            return (
+                None if row is None else to_job(row, positions_of(connection, [row], self._now()))
+            )
 
     def page(
         self, key_id: str | None, before: int | None, limit: int
@@ -212,7 +215,7 @@ class JobStore(Store):
             rows, following = newest_first(
                 connection, select(*columns), number, conditions, before, limit
             )
-            positions = positions_of(connection, rows)
+            positions = positions_of(connection, rows, self._now())
             total = count(connection, number, conditions)
         return [to_job(row, positions) for row in rows], following, total
 

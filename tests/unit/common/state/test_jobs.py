@@ -62,6 +62,27 @@ def test_a_key_with_one_job_does_not_wait_for_all_of_another(store: JobStore, cl
     assert order == [greedy[0], modest, greedy[1], greedy[2]]
 
 
+def test_a_key_has_its_turn_also_after_the_clock_was_set_back(
+    store: JobStore, clock: Clock
+) -> None:
+    def run_next() -> str:
+        clock.now += 1
+        job = taken(store)
+        store.finish(job, DONE, result={})
+        return job.key_id
+
+    add(store, "first")
+    run_next()
+    clock.now -= 500
+    order = []
+    add(store, "second")
+    add(store, "first")
+    for _ in range(3):
+        order.append(run_next())
+        add(store, "second")
+    assert order == ["second", "first", "second"]
+
+
 def test_a_queued_job_knows_its_position(store: JobStore) -> None:
     first, second = add(store), add(store)
     other = add(store, "other")
