@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Row, delete, insert, select
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
@@ -88,19 +88,7 @@ class CurationStore(Store):
             banks = connection.execute(select(BANKS)).all()
         found = Curation(
             frozenset(load(video_id) for video_id in ids),
-            {
-                load(row.name): BankSetting(
-                    load(row.title),
-                    load(row.description),
-                    row.enabled,
-                    load(row.policy),
-                    updated_at=row.updated_at,
-                    negative=row.negative,
-                    share=row.share,
-                    actions=tuple(load(row.actions)),
-                )
-                for row in banks
-            },
+            {load(row.name): _setting(row) for row in banks},
         )
         with self._lock:
             # A reading that began later may have seen a change that this one has not.
@@ -137,10 +125,20 @@ class CurationStore(Store):
         if found:
             self.read()
 
-    def put_bank(self, name: str, bank: BankSetting, key_id: str | None) -> None:
-        """Set what is said of a bank, in place of what was. Raises UsageError if there are too many."""
+    def put_bank(
+        self,
+        name: str,
+        bank: BankSetting,
+        key_id: str | None,
+        check: Callable[[BankSetting | None], None] = lambda _: None,
+    ) -> None:
+        """Set what is said of a bank, in place of what was. check: gets what was set, and refuses the
+        change by an error; no process changes the bank between the two. Raises UsageError if there are
+        too many."""
         this = BANKS.c.name_hash == text_hash(name)
         with self._database.change(alone=True) as connection:
+            row = connection.execute(select(BANKS).where(this)).first()
+            check(None if row is None else _setting(row))
             connection.execute(delete(BANKS).where(this))
             total = count(connection, BANKS.c.name_hash, ())
             if total >= MAX_BANKS_SET:
@@ -164,8 +162,21 @@ class CurationStore(Store):
 
     def delete_bank(self, name: str) -> bool:
         """Forget what is set about a bank; False if nothing is."""
-        with self._database.change() as connection:
+        with self._database.change(alone=True) as connection:
             this = BANKS.c.name_hash == text_hash(name)
             found = connection.execute(delete(BANKS).where(this)).rowcount
         self.read()
         return found > 0
+
+
+def _setting(row: Row[Any]) -> BankSetting:
+    return BankSetting(
+        load(row.title),
+        load(row.description),
+        row.enabled,
+        load(row.policy),
+        updated_at=row.updated_at,
+        negative=row.negative,
+        share=row.share,
+        actions=tuple(load(row.actions)),
+    )

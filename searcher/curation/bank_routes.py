@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -52,8 +51,6 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["banks"])
     run = StateThreads().run
-    # Between the check of If-Match and the change, no other request changes a bank.
-    changing = threading.Lock()
 
     def all_banks() -> dict[str, int]:
         """Every bank with a video, and every other that is set, with the number of its videos."""
@@ -89,25 +86,30 @@ def bank_router(catalogue: Catalogue, reviews: Reviews) -> APIRouter:
             actions=[one.model_dump() for one in given.actions],
         )
         caller = facts_of(request.scope).caller
-        with changing:
-            banks = all_banks()
-            before = to_json((name, banks[name]))[0] if name in banks else None
-            check_if_match(request, None if before is None else _settings(before))
-            if caller.banks is not None and bank.negative != bool(before and before["negative"]):
+        videos = catalogue.current().index.videos.bank_counts().get(name, 0)
+        is_new = False
+
+        def check(before: BankSetting | None) -> None:
+            nonlocal is_new
+            is_new = before is None and not videos
+            now = _settings(_bank(name, before, policies.of(name), videos))
+            check_if_match(request, None if is_new else now)
+            if caller.banks is not None and bank.negative != (before or _UNSET).negative:
                 raise _concerns_all(name)
-            reviews.state.curation.put_bank(name, bank, caller.key_id)
-            return to_json((name, banks.get(name, 0)))[0], before is None
+
+        reviews.state.curation.put_bank(name, bank, caller.key_id, check)
+        return to_json((name, videos))[0], is_new
 
     def delete(name: str, caller: Caller) -> None:
-        with changing:
-            bank = one(name, caller)
-            if bank["videos"]:
-                raise ApiError(
-                    409,
-                    "bank_not_empty",
-                    f"the bank has {bank['videos']} videos; delete them, or give them another bank",
-                )
-            reviews.state.curation.delete_bank(name)
+        bank = one(name, caller)
+        if bank["videos"]:
+            raise ApiError(
+                409,
+                "bank_not_empty",
+                f"the bank has {bank['videos']} videos; delete them, or give them another bank",
+            )
+        if not reviews.state.curation.delete_bank(name):
+            raise _unknown_bank(name)
 
     @router.get(
         "/v1/banks", dependencies=needs(Role.READER), responses={200: {"model": BankPage}, **ERRORS}

@@ -57,6 +57,14 @@ def test_what_is_set_about_a_bank_replaces_what_was(
     store.put_bank(ODD, first, "k")
     store.put_bank("b", BankSetting("", "", enabled=False, policy={}), None)
     store.put_bank("b", BankSetting("B", "", enabled=True, policy={}), None)
+
+    def refuse(before: BankSetting | None) -> None:
+        # It is what is stored, though `other` has not read it.
+        assert before is not None
+        raise UsageError(f"it has the title {before.title}")
+
+    with pytest.raises(UsageError, match="the title B"):
+        other.put_bank("b", first, None, refuse)
     assert set(other.read().banks) == {ODD, "b"}
     found = other.current.banks[ODD]
     assert (found.description, found.policy, found.updated_at) == (ODD, first.policy, 7000)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jsonschema import Draft202012Validator
 
+from common.state.curation import CurationStore
 from common.state.roles import Role
 from tests.support.keys import key_of
 from tests.support.queries import error_of
@@ -129,6 +131,24 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     # In quotes it is the ETag of a version, which there is not.
     quoted = put(keyed, "shows", headers={"If-Match": '"*"'})
     assert error_of(quoted) == (412, "precondition_failed")
+
+
+def test_if_match_sees_what_another_process_has_changed(keyed: Keyed) -> None:
+    tag = put(keyed, "shows", title="mine").headers["ETag"]
+    theirs = CurationStore(keyed.state.database)
+    theirs.put_bank("shows", replace(theirs.current.banks["shows"], title="theirs"), None)
+    late = put(keyed, "shows", title="mine again", headers={"If-Match": tag})
+    assert error_of(late) == (412, "precondition_failed")
+    assert theirs.read().banks["shows"].title == "theirs"
+    theirs.put_bank("shows", replace(theirs.current.banks["shows"], negative=True), None)
+    # A key for some banks cannot make it an ordinary bank either.
+    assert error_of(put(keyed, "shows", keyed.shows)) == (403, "forbidden")
+
+
+def test_a_bank_that_another_process_has_deleted_is_unknown(keyed: Keyed) -> None:
+    put(keyed, "new")
+    CurationStore(keyed.state.database).delete_bank("new")
+    assert error_of(keyed.ask("DELETE", "/v1/banks/new", keyed.all)) == (404, "unknown_bank")
 
 
 def test_if_match_does_not_compare_the_number_of_videos(keyed: Keyed) -> None:
