@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.probability_text import probability_text
+from searcher.transform.edit_words import edit_words
 
 _DECISIONS = {"copy": "Copy", "review": "Perhaps a copy", "no_match": "No match"}
 VERDICTS = {
@@ -56,10 +57,10 @@ def in_words(match: Mapping[str, Any]) -> list[str]:
 
 def range_words(one: Mapping[str, Any]) -> str:
     """What one range is, and what was done to the picture."""
-    done = _edit_words(one)
+    done = edit_words(one)
     return (
         f"{_times(one, 'query')} of the query is {_times(one, 'ref')} of the reference"
-        f"{f', {done}' if done else ''}; probability {percent(one['probability'])}."
+        f"{f': {done}' if done else ''}; probability {percent(one['probability'])}."
     )
 
 
@@ -88,16 +89,6 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(int(minutes), 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{start}:{rest:04.1f}"
-
-
-def _edit_words(one: Mapping[str, Any]) -> str:
-    """The edit; empty if there is none, and of a range that is no copy."""
-    if one["decision"] == "no_match":
-        return ""
-    words: str = (one.get("transform") or {}).get("words") or ""
-    if not words and one["view"] != "identity":
-        return f"found through the view {one['view']}"
-    return "" if words == "unchanged" else words
 
 
 def _times(one: Mapping[str, Any], side: str) -> str:

@@ -95,43 +95,12 @@ export const VERDICTS = {
   none: "Withdrawn",
 };
 
-// What was done to the original, by the view through which the query matched.
-const VIEWS = {
-  identity: "",
-  flip_h: "mirrored",
-  flip_v: "flipped top to bottom",
-  rotate_90: "turned a quarter to the right",
-  rotate_180: "turned upside down",
-  rotate_270: "turned a quarter to the left",
-  negative: "with inverted colours",
-  left: "in the left half of the picture",
-  right: "in the right half of the picture",
-  top: "in the upper half of the picture",
-  bottom: "in the lower half of the picture",
-  top_left: "in the upper left quarter of the picture",
-  top_right: "in the upper right quarter of the picture",
-  bottom_left: "in the lower left quarter of the picture",
-  bottom_right: "in the lower right quarter of the picture",
-  centre: "in the centre of the picture",
-  middle: "in the middle of the picture",
-  inner: "as a picture within the picture",
-};
-
-/** What was done to the original, in words; empty if nothing, and of what is no copy of it. */
+/** What was done to the reference, in words, as `searcher/transform/edit_words.py` says it; empty if nothing, and of what is no copy of it. */
 export function changes(match) {
   if (match.decision === "no_match") return "";
-  const told = match.transform?.words;
-  if (told !== undefined && told !== "") return told === "unchanged" ? "" : told;
-  const view = match.search_view ?? match.view;
-  const words = [VIEWS[view] ?? `seen through the view ${view}`];
-  const tempo = match.evidence?.tempo;
-  if (typeof tempo === "number") {
-    if (tempo < 0) words.push("backwards");
-    const speed = Math.abs(tempo);
-    if (speed > 1.05) words.push(`${speed.toFixed(1)} times as fast`);
-    else if (speed > 0 && speed < 0.95) words.push(`slowed down to ${share(speed)} of the speed`);
-  }
-  return words.filter(Boolean).join(", ");
+  const words = match.transform?.words;
+  if (words) return words === "unchanged" ? "" : words;
+  return match.view === "identity" ? "" : `found through the view ${match.view}`;
 }
 
 /** "12 s of this upload (0:03–0:15) are 0:05–0:17 of Tea": the answer in one sentence. */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from searcher.transform.edit_words import UNCHANGED
 from searcher.transform.estimate import PictureTransform
 from searcher.transform.regions import Region
 
@@ -50,7 +51,7 @@ def in_words(speed: float | None, picture: PictureTransform | None) -> str:
     words += _speed_words(speed)
     if words:
         return ", ".join(words)
-    return "" if picture is None else "unchanged"
+    return "" if picture is None else UNCHANGED
 
 
 def _picture_words(picture: PictureTransform) -> list[str]:

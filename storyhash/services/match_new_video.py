@@ -14,6 +14,7 @@ from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.review.second_report import report_of_video
+from searcher.transform.edit_words import edit_words
 from searcher.transform.finder import TransformFinder
 
 # As in the metrics' label `stage`.
@@ -60,10 +61,10 @@ def in_words(report: Mapping[str, Any]) -> str:
     if decision == "no_match":
         return str(report.get("reason") or "no match in the catalogue")
     best = next(one for one in report["matches"] if one["decision"] == decision)
-    words = best.get("transform", {}).get("words", "")
+    done = edit_words(best)
     return (
         f"{decision}, {probability_text(best['probability'])}: "
         f"{best['query_start_seconds']:.1f}-{best['query_end_seconds']:.1f} s of it is "
         f"{best['ref_start_seconds']:.1f}-{best['ref_end_seconds']:.1f} s of {best['video_id']!r}"
-        + (f": {words}" if words else "")
+        + (f": {done}" if done else "")
     )

@@ -17,6 +17,7 @@ from common.thumbnails import Thumbnail
 from common.types import UInt8Array
 from common.video import encode_video
 from searcher.storage.thumbnails import ThumbnailStore
+from searcher.transform.edit_words import edit_words
 from storyhash.client import Client
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 from tests.conftest import skip_or_fail
@@ -31,7 +32,13 @@ from tests.support.browser import (
 )
 from tests.support.keys import key_of, opened_state
 from tests.support.services import Service
+from tests.unit.searcher.transform.test_edit_words import TOLD
 
+# What the page says of matches.
+CHANGES = """
+const [matches, done] = arguments;
+import("/page/words.js").then(({ changes }) => done(matches.map(changes)), (error) => done(`${error}`));
+"""
 TITLE = "<script>window.attacked = true</script><img src=x onerror='window.attacked = true'>"
 
 
@@ -205,6 +212,18 @@ def test_a_mirrored_cropped_copy_is_named_in_words_stepped_through_confirmed_and
     assert browser.execute_script("return document.scripts.length") == 1
     assert errors(browser) == []
     assert is_accessible(browser)
+
+
+def test_the_page_names_an_edit_in_the_words_of_the_other_answers(
+    browser: Any, service: Served
+) -> None:
+    browser.get(service.running.url)
+    matches = [
+        {**match, "decision": decision}
+        for match, _ in TOLD
+        for decision in ("copy", "review", "no_match")
+    ]
+    assert browser.execute_async_script(CHANGES, matches) == list(map(edit_words, matches))
 
 
 def test_a_match_is_judged_excepted_and_put_back_by_keyboard(

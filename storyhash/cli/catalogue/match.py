@@ -17,6 +17,7 @@ from common.settings import load_settings
 from common.uris import is_remote, public_uri
 from ingest.exclusion import Exclusion
 from searcher.matching.report.match_json import error_to_json
+from searcher.transform.edit_words import edit_words
 from storyhash.cli.shared.console import check_interrupt, decision_style, notice, out, print_json
 from storyhash.cli.shared.options import DataOption, ExcludeOption, JsonOption, ServerOption, one_of
 from storyhash.cli.shared.progress import progress
@@ -140,25 +141,15 @@ def _show(answer: dict[str, Any]) -> None:
     if answer.get("reason"):
         out.print(f"    {answer['reason']}", markup=False)
     for match in [*answer["matches"], *answer["candidates"][:_SHOWN]]:
+        done = edit_words(match)
         out.print(
             f"    {match['decision']:8} {probability_text(match['probability']):>6}  {match['video_id']}"
             f"  {_span(match, 'query')} is {_span(match, 'ref')} of it{_doubt(match)}"
-            + _edit(match)
+            + (f": {done}" if done else "")
             + _finder(match, answer),
             style=decision_style(match["decision"]),
             markup=False,
         )
-
-
-def _edit(match: dict[str, Any]) -> str:
-    """The transform in words, or the view where nothing is known of it; empty for a non-match."""
-    if match["decision"] == "no_match":
-        return ""
-    words: str = match.get("transform", {}).get("words", "")
-    if words:
-        return "" if words == "unchanged" else f": {words}"
-    view = match["search_view"]
-    return "" if view == "identity" else f", found through the view {view}"
 
 
 def _finder(match: dict[str, Any], answer: dict[str, Any]) -> str:
