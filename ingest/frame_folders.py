@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+from common.video.formats import PICTURE_SUFFIXES
+
 # Folders of pictures have no frame rate; this is the rate of DAVIS.
 FRAME_FOLDER_FPS = 24.0
 _NUMBERED = re.compile(r"\d+$")

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.video.formats import PICTURE_SUFFIXES
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.first_bytes import Kind, kind_of_file
-from ingest.frame_folders import FRAME_FOLDER_FPS, PICTURE_SUFFIXES, frame_paths, is_frame_sequence
+from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths, is_frame_sequence
 from ingest.suffixes import (
     OTHER_SUFFIXES,
     PARTIAL_SUFFIXES,

@@ -29,6 +29,8 @@ _PICTURES = (
 # Files with sound alone are opened, so that the error can say that there is no video stream.
 _SOUND = ("mp3", "wav", "w64", "flac", "aac", "ac3", "eac3", "aiff", "amr", "caf", "ape", "au")
 FORMATS = frozenset((*_VIDEO, *_BARE, *_PICTURES, *_SOUND))
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+"""Those of a folder of numbered pictures."""
 
 OPTIONS = {
     "format_whitelist": ",".join(sorted(FORMATS)),
@@ -99,7 +101,10 @@ def is_text(head: bytes) -> bool:
 def shown_name(name: str) -> str:
     """The name given to FFmpeg: only the suffix, by which FFmpeg recognises streams without a container.
 
-    The complete name might be a pattern (`img%03d.jpg`) or begin with a protocol (`concat:`).
+    The complete name might be a pattern (`img%03d.jpg`) or begin with a protocol (`concat:`). A picture
+    has no suffix: by it, FFmpeg takes larger JPEG files for the format that reads such patterns.
     """
     suffix = PurePath(name).suffix.lower()
-    return f"video{suffix}" if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else "video"
+    if suffix in PICTURE_SUFFIXES or not re.fullmatch(r"\.[a-z0-9]{1,5}", suffix):
+        return "video"
+    return f"video{suffix}"

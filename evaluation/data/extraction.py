@@ -118,9 +118,7 @@ def extract(
             for transform, outputs in job.outputs.items():
                 yield _make(worker, job, transform, outputs)
         return
-    numbers = multiprocessing.get_context("spawn").Queue()
-    for number in range(count):
-        numbers.put(number)
+    numbers = core_numbers(count)
     # A task is one edit, so that progress is visible and all workers finish at about the same time.
     # Each worker keeps its last video in memory.
     calls = (
@@ -168,13 +166,25 @@ def _prepare(
     numbers: multiprocessing.Queue[int],
     count: int,
 ) -> None:
-    """Each child uses cores of its own, so that no network uses all of them."""
     global _worker
+    take_own_core(numbers, count)
+    _worker = _Worker(stages, video, ingest)
+
+
+def core_numbers(count: int) -> multiprocessing.Queue[int]:
+    """The numbers that `count` worker processes take with `take_own_core`."""
+    numbers: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
+    for number in range(count):
+        numbers.put(number)
+    return numbers
+
+
+def take_own_core(numbers: multiprocessing.Queue[int], count: int) -> None:
+    """Use cores of its own in this worker process, so that no network uses all of them."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         own_cores = cores[numbers.get() % len(cores) :: count]
         os.sched_setaffinity(0, own_cores or cores)
-    _worker = _Worker(stages, video, ingest)
 
 
 def _make_here(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:

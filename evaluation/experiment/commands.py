@@ -53,15 +53,20 @@ def robustness(
     cross_validate: bool = False,
     baselines: bool = True,
     distractors: Sequence[int] = (),
+    pictures: Path | None = None,
 ) -> Result:
     """Answer every query under the shipped configuration and, if `baselines`, by the baselines too;
     then once more for each number of `distractors` beside the catalogue.
+
+    pictures: folder of still pictures over which distractors move, None makes them of the videos' views.
 
     cross_validate: use calibrations fitted on four folds for the queries of the fifth, instead of the
     calibration in force. Writes out/rows-PROFILE.jsonl and out/robustness-PROFILE.json. Raises
     UsageError if there is too little to fit.
     """
-    with evaluation.open_profile(backend) as profile_run:
+    if pictures is not None and distractors:
+        evaluation.extract_pictures(backend, pictures, max(distractors))
+    with evaluation.open_profile(backend, pictures) as profile_run:
         in_force: Calibrations = {None: backend.calibration}
         methods = [ConfiguredMethod(FULL, profile_run.fitted(FULL) if cross_validate else in_force)]
         if baselines:
@@ -73,6 +78,7 @@ def robustness(
         description = _about(
             evaluation, profile_run, backend, methods, cross_validated=cross_validate
         )
+        description["distractor_kind"] = "views" if pictures is None else "pictures"
         return _finish(profile_run, backend, methods, out, "robustness", description)
 
 

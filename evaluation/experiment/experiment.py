@@ -33,6 +33,7 @@ from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
+from evaluation.data.picture_features import PictureFeatureStore
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan
 from evaluation.experiment.profile import Backend
@@ -112,6 +113,15 @@ class Evaluation:
                 if name == ORIGINAL:
                     self._check_readable(videos[video_id])
 
+    def extract_pictures(self, backend: Backend, pictures: Path, segments: int) -> None:
+        """Extract the films over still pictures that are distractors of this profile. Raises like
+        `PictureFeatureStore.extract`."""
+        store = PictureFeatureStore(self.cache / "features", backend.model_id, pictures)
+        advance = self.watch(f"{backend.profile}: embedding distractors", segments)
+        with closing(store.extract(segments, backend.make, self.workers)) as working:
+            for done in working:
+                advance(done)
+
     def _check_readable(self, video: DatasetVideo) -> None:
         cached = self.store.read(self.backends[0].profile, video, ORIGINAL)
         if cached is not None and cached.error:
@@ -123,8 +133,11 @@ class Evaluation:
             )
 
     @contextmanager
-    def open_profile(self, backend: Backend) -> Iterator[ProfileRun]:
-        """The queries of one profile; all features must be there. Raises like `WorkerSpec.open`."""
+    def open_profile(
+        self, backend: Backend, distractors: Path | None = None
+    ) -> Iterator[ProfileRun]:
+        """The queries of one profile; all features must be there. distractors: folder of the pictures
+        over which they move. Raises like `WorkerSpec.open`."""
         spec = WorkerSpec(
             self.plan.videos,
             tuple(transform.name for transform in self.plan.transforms),
@@ -137,6 +150,7 @@ class Evaluation:
             self.video,
             self.plan.lookalikes,
             backend.views,
+            distractors,
         )
         with WorkerPool(spec, self.workers) as pool:
             yield ProfileRun(backend, pool, self.cache, self.watch, _spec_digest(spec))

@@ -17,10 +17,11 @@ from embedder.pooling import Pooling
 from embedder.query.features import QueryFeatures
 from embedder.visual.views import VIEW_NAMES
 from evaluation.data.datasets import DatasetVideo, folds
-from evaluation.data.distractors import make_distractors
+from evaluation.data.distractors import Distractor, make_distractors
 from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
+from evaluation.data.picture_features import PictureFeatureStore
 from evaluation.data.records import QueryRow
 from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Method, Query, answer_all
 from evaluation.methods.baselines import Baseline, BaselineName
@@ -72,11 +73,14 @@ class ExperimentData:
         edits: EditedVideos,
         limits: VideoSettings,
         views: Collection[str] = VIEW_NAMES,
+        pictures: PictureFeatureStore | None = None,
     ) -> None:
-        """views: the only ones that queries are embedded through. Raises UsageError if a video of the
-        plan could not be read."""
+        """views: the only ones that queries are embedded through. pictures: films over still pictures,
+        which are the distractors; None makes these of the videos' views. Raises UsageError if a video of
+        the plan could not be read."""
         self._plan = plan
         self._views = frozenset(views)
+        self._pictures = pictures
         self._store = store
         self.profile = profile
         self.pooling = pooling
@@ -172,10 +176,17 @@ class ExperimentData:
 
     @lru_cache(maxsize=4)  # noqa: B019 - one object for the whole process
     def _distractors(self, count: int, fusion: FusionMode) -> DistractorRows:
-        videos = self._plan.videos
-        return DistractorRows(
-            [*make_distractors(count, videos, self._originals, self.pooling, fusion)]
-        )
+        if self._pictures is None:
+            videos = self._plan.videos
+            made = make_distractors(count, videos, self._originals, self.pooling, fusion)
+            return DistractorRows([*made])
+        distractors = []
+        for film, features in self._pictures.read(count):
+            video = film.video
+            segments = index_video(video.video_id, features, self.pooling, fusion)
+            distractors.append(Distractor(video, segments))
+            self._verification.add(video.video_id, film)
+        return DistractorRows(distractors)
 
     def baseline(self, name: BaselineName) -> Baseline:
         """A baseline by its name."""

@@ -17,6 +17,7 @@ from embedder.visual.views import VIEW_NAMES
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import FeatureStore
+from evaluation.data.picture_features import PictureFeatureStore
 from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
 from evaluation.experiment.protocol import Query
 from evaluation.transforms.registry import TRANSFORMS
@@ -34,7 +35,8 @@ CHUNK = 16
 class WorkerSpec:
     """How to open one profile's experiment in any process. transforms: their names. folder: of the
     cached features. edits: folder of edited videos, which are made when their pictures are compared.
-    views: those that queries are embedded through; the cached features may have more."""
+    views: those that queries are embedded through; the cached features may have more. pictures: folder
+    of still pictures over which distractors move; None makes them of the videos' views."""
 
     videos: tuple[DatasetVideo, ...]
     transforms: tuple[str, ...]
@@ -47,6 +49,7 @@ class WorkerSpec:
     limits: VideoSettings
     lookalikes: tuple[DatasetVideo, ...] = ()
     views: tuple[str, ...] = VIEW_NAMES
+    pictures: Path | None = None
 
     @property
     def plan(self) -> ExperimentPlan:
@@ -62,11 +65,19 @@ class WorkerSpec:
         videos = (*self.videos, *self.lookalikes)
         return FeatureStore(self.folder, {self.profile: self.model_id}, videos)
 
+    @property
+    def picture_store(self) -> PictureFeatureStore | None:
+        if self.pictures is None:
+            return None
+        return PictureFeatureStore(self.folder, self.model_id, self.pictures)
+
     def open(self) -> ExperimentData:
         """Raises UsageError if a video was not extracted or could not be read."""
         edits = EditedVideos(self.edits, (*self.videos, *self.lookalikes), self.limits)
         return ExperimentData(
-            self.plan, self.store, self.profile, self.pooling, edits, self.limits, self.views
+            *(self.plan, self.store, self.profile, self.pooling, edits, self.limits),
+            views=self.views,
+            pictures=self.picture_store,
         )
 
 

@@ -78,6 +78,8 @@ class Verification:
         self._uris = {
             name: video.uri for name, video in {**dataset.videos, **dataset.lookalikes}.items()
         }
+        # By their ids, which stand for their URIs.
+        self._films: dict[str, Pictures] = {}
         # A query finds the same in several catalogues and with several methods.
         self._query = ""
         self._kept: dict[tuple[str, int, float], UInt8Array] = {}
@@ -87,9 +89,17 @@ class Verification:
             self, math.inf, only_doubtful=True, comparer=self._compared_once
         )
 
+    def add(self, video_id: str, pictures: Pictures) -> None:
+        """Compare these pictures for a video that has no file of its own."""
+        self._uris[video_id] = video_id
+        self._films[video_id] = pictures
+
     def of_uri(self, uri: str) -> Pictures | None:
-        """See `PictureSource`. A distractor has no file."""
-        return self._remembering(_SourcePictures(Path(uri), self._limits), uri) if uri else None
+        """See `PictureSource`. A distractor made of vectors has no pictures."""
+        if not uri:
+            return None
+        pictures = self._films.get(uri) or _SourcePictures(Path(uri), self._limits)
+        return self._remembering(pictures, uri)
 
     def _remembering(self, pictures: Pictures, name: str) -> Pictures:
         return _KeptPictures(pictures, name, self._kept)

@@ -27,7 +27,8 @@ ORDER = (*FIRST, *(name for name in PROFILES if name not in FIRST))
 class Results:
     """Rows and how they were made, by profile. hard: rows of the hard transforms, from the folder `hard`
     in it. latency: JSON of `storyhash evaluate latency`. distractors: rows of the shipped configuration
-    without and with distractors, of the profiles that have such rows."""
+    without and with distractors, of the profiles that have such rows. pictures: the same with films over
+    still pictures as distractors, from the folder `pictures` in it."""
 
     folder: Path
     robustness: Mapping[str, Sequence[QueryRow]]
@@ -37,6 +38,7 @@ class Results:
     latency: Mapping[str, Mapping[str, Any]]
     hard: Mapping[str, Sequence[QueryRow]]
     distractors: Mapping[str, Sequence[QueryRow]]
+    pictures: Mapping[str, Sequence[QueryRow]]
 
     @property
     def full(self) -> dict[str, list[QueryRow]]:
@@ -92,16 +94,26 @@ def read_results(folder: Path) -> Results:
             )
     latency = dict(_each(folder, "latency-{}.json", _json))
     hard = dict(_each(folder / "hard", "rows-{}.jsonl", read_rows))
-    distractors = {
-        profile: without_baselines(rows)
-        for profile, rows in robustness.items()
-        if any(map(distractors_of, rows))
-    }
+    pictures = _with_distractors(dict(_each(folder / "pictures", "rows-{}.jsonl", read_rows)))
+    distractors = _with_distractors(robustness)
     robustness = {
         profile: [row for row in rows if not distractors_of(row)]
         for profile, rows in robustness.items()
     }
-    return Results(folder, robustness, ablation, runs, about_ablation, latency, hard, distractors)
+    return Results(
+        *(folder, robustness, ablation, runs, about_ablation, latency, hard, distractors, pictures)
+    )
+
+
+def _with_distractors(
+    robustness: Mapping[str, Sequence[QueryRow]],
+) -> dict[str, Sequence[QueryRow]]:
+    """The rows without baselines, of the profiles that have some with distractors."""
+    return {
+        profile: without_baselines(rows)
+        for profile, rows in robustness.items()
+        if any(map(distractors_of, rows))
+    }
 
 
 def _each(folder: Path, name: str, read: Callable[[Path], Any]) -> Iterator[tuple[str, Any]]:

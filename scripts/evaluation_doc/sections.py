@@ -26,6 +26,7 @@ from scripts.evaluation_doc.static_text import (
     DISTRACTORS,
     FUSION,
     HARD,
+    PICTURES,
     POLICY,
     SECOND_OPINION,
     SPEED,
@@ -46,7 +47,12 @@ def document(results: Results, root: Path, measured: str) -> str:
     figure_folder = FigureFolder(root / FIGURES)
     parts = {
         "hard": _hard(results),
-        "larger catalogues": _distractors(results),
+        "larger catalogues": _distractors(
+            f"## Larger catalogues\n\n{DISTRACTORS}", results.distractors
+        ),
+        "more pictures": _distractors(
+            f"### With films over other pictures\n\n{PICTURES}", results.pictures
+        ),
         "ablation": _ablations(results, figure_folder),
         "latency": _latency(results),
     }
@@ -167,18 +173,16 @@ def _together(run: Mapping[str, Sequence[QueryRow]]) -> Table:
     return tables.per_configuration(summarise(rows, ("group",)), tables.SECOND_OPINION)
 
 
-def _distractors(results: Results) -> Iterator[str]:
-    """The same queries with more segments in the catalogue."""
-    if not results.distractors:
+def _distractors(begin: str, runs: Mapping[str, Sequence[QueryRow]]) -> Iterator[str]:
+    """The same queries with more segments in the catalogue. runs: rows by profile."""
+    if not runs:
         return
-    yield f"## Larger catalogues\n\n{DISTRACTORS}"
+    yield begin
     together: list[QueryRow] = []
-    if set(FIRST) <= results.distractors.keys():
-        for some in zip(
-            *(by_label(results.distractors[name]).values() for name in FIRST), strict=True
-        ):
+    if set(FIRST) <= runs.keys():
+        for some in zip(*(by_label(runs[name]).values() for name in FIRST), strict=True):
             together += [both for *_, both in with_second_opinion(*some)]
-    for rows in filter(None, (together, *results.distractors.values())):
+    for rows in filter(None, (together, *runs.values())):
         yield f"`{rows[0].profile}`"
         yield distractor_table(rows).to_markdown()
 

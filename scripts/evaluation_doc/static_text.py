@@ -52,3 +52,9 @@ groups of the first ones (smoothed bootstrap). They show the effect of a larger 
 per part of a query, and higher scores of non-matches. They do not show the effect of as much different
 real content; look-alikes in particular are not more frequent. If there are fewer non-matches than
 1 / FPR, none may be accepted."""
+
+PICTURES = """The same, with other distractors: films in which a window moves over a still picture that no
+video shows, each of 32 s. They are real contents, and doubtful matches with them are verified with their
+pictures, as in a data folder whose videos are on the machine that matches. The distractors above are
+vectors without pictures, so a doubtful match with one of them stays doubtful. Two frames of each segment
+are embedded (of a video, eight)."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import orjson
 import pytest
@@ -20,6 +21,7 @@ from tests.e2e.conftest import ROOT, Run, draw, environment, storyhash
 from tests.support.evaluation_features import seen
 from tests.support.preloaded import Start, start
 from tests.support.services import children, wait_gone
+from tests.unit.searcher.transform.drawing import drawn as drawn_picture
 
 NO_FIGURES = "tests.support.without_figures"
 FEW = ("crop_10", "flip_v", "trim_middle")
@@ -96,6 +98,25 @@ def test_rows_tables_and_figures_are_left(made: Path) -> None:
     assert all(Path(path).stat().st_size for path in told["written"])
     (about,) = told["runs"]
     assert (about["videos"], about["edits"], about["cross_validated"]) == (4, 12, False)
+
+
+def test_distractors_may_be_films_over_pictures(
+    made: Path, drawn: Path, cache: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(pictures / f"{number}.png"), drawn_picture(number, 640, 400))
+    arguments = ["robustness", "--videos", drawn, *options(FEW[:1], cache, out=tmp_path / "out")]
+    more = ["--distractors", "9", "--distractor-pictures", pictures]
+    run = evaluate(*arguments, "--no-baselines", *more, "--json")
+    assert run.exit_code == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["runs"][0]["distractor_kind"] == "pictures"
+    assert {one["configuration"] for one in told["groups"]} == {"full", "full+9"}
+    (pictures / "0.png").write_bytes(b"damaged")
+    run = evaluate(*arguments, *more)
+    assert (run.exit_code, "take it out of the folder" in run.stderr) == (2, True), run.stderr
 
 
 def test_the_gate_is_open_to_the_same_and_shut_to_worse(made: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from storyhash.cli.evaluate.options import (
     BaselinesOption,
     ConfigurationsOption,
     CrossValidateOption,
+    DistractorPicturesOption,
     DistractorsOption,
     EvaluationCommand,
     OptionalEvaluationCommand,
@@ -58,6 +59,7 @@ def robustness(
     cross_validate: CrossValidateOption = False,
     baselines: BaselinesOption = True,
     distractors: DistractorsOption = None,
+    distractor_pictures: DistractorPicturesOption = None,
     output: OutOption = OUT,
     json: JsonOption = False,
 ) -> None:
@@ -76,6 +78,7 @@ def robustness(
                 cross_validate=cross_validate,
                 baselines=baselines,
                 distractors=[count for count in distractors or () if count],
+                pictures=distractor_pictures,
             )
             for run in evaluation.backends
         ]

@@ -94,6 +94,14 @@ DistractorsOption = Annotated[
         "copy; repeat for more.",
     ),
 ]
+DistractorPicturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--distractor-pictures",
+        help="Folder of pictures: the further segments are those of films that move over them. Give "
+        "pictures that no video shows. Without it they are made of the vectors of the videos.",
+    ),
+]
 ConfigurationsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from common.video import encode_video
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.distractors import PREFIX
 from evaluation.data.edits import EditedVideos
+from evaluation.data.picture_films import PictureFilm
 from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.verification import Verification
 from ingest.source_pictures import pictures_of
@@ -101,9 +103,20 @@ def test_an_unedited_video_is_its_own_file(films: list[DatasetVideo], tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_distractor_has_no_pictures(films: list[DatasetVideo], tmp_path: Path) -> None:
+def test_a_distractor_of_vectors_has_no_pictures(films: list[DatasetVideo], tmp_path: Path) -> None:
     report = verified(films, tmp_path, f"{PREFIX}7", "flip_h")
     assert report.probability == 0.05
+
+
+def test_a_film_over_a_picture_is_compared(films: list[DatasetVideo], tmp_path: Path) -> None:
+    picture = tmp_path / "other.png"
+    cv2.imwrite(str(picture), drawn(3, 640, 400))
+    film = PictureFilm(7, picture)
+    one = verification_of(films, tmp_path)
+    one.add(film.video.video_id, film)
+    report = verified(films, tmp_path, film.video.video_id, "flip_h", verification=one)
+    assert report.decision == "no_match"
+    assert report.probability < 0.05
 
 
 def test_pictures_are_read_once_for_all_reports_of_a_query(

@@ -19,7 +19,7 @@ from common.errors import StoryHashError, VideoError
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry
 from common.video import Decoder, encode_video, probe
-from common.video.formats import FORMATS, named_list
+from common.video.formats import FORMATS, PICTURE_SUFFIXES, named_list
 from ingest.decoder_pool import DecoderPool, VideoFailed
 from ingest.video_discovery import VIDEO_SUFFIXES
 from tests.conftest import checkerboard
@@ -119,6 +119,15 @@ def test_a_name_is_no_pattern_and_no_protocol(tmp_path: Path) -> None:
     with watched(tmp_path) as opened, pytest.raises(VideoError):
         probe(tmp_path / "img%03d.jpg", LIMITS)
     assert opened == ["img%03d.jpg"]
+
+
+@pytest.mark.parametrize("suffix", sorted({*PICTURE_SUFFIXES, ".JPG"}))
+def test_a_large_picture_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"0001{suffix}"
+    picture = np.random.default_rng(1).integers(0, 256, (480, 854, 3)).astype(np.uint8)
+    assert cv2.imwrite(str(path), picture)
+    (frame,) = Decoder(path, LIMITS, frames_per_second=1, short_side=480)
+    assert frame.rgb.shape == (480, 854, 3)
 
 
 def test_formats_that_name_other_files_are_not_on_the_list() -> None:
