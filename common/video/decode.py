@@ -173,7 +173,7 @@ class Decoder:
         """Every frame that decodes. Raises the errors of exceeded limits."""
         assert self._reader is not None
         aspect = float(stream.sample_aspect_ratio or 1)
-        matrices = DisplayMatrices()
+        matrices = DisplayMatrices(stream.codec_context.codec.canonical_name)
 
         def shrink(frame: VideoFrame) -> UInt8Array:
             return to_picture(

@@ -24,6 +24,9 @@ _MAX_SAMPLE_ASPECT = 8.0
 _MIN_SIDE, _MAX_STRIP = 32, 16
 # Maximum number of cached display matrices (one per rotation and size).
 _MAX_MATRICES = 64
+# The side data of these codecs is not read. Their decoders give a colour profile (ICC) a name, and PyAV
+# frees the name twice, which kills the process. The rotation is known without it, mirroring is not.
+_NAMED_PROFILE = frozenset({"png", "apng"})
 
 
 def to_picture(
@@ -90,10 +93,14 @@ class DisplayMatrices:
     is read once per rotation and size, and the collector is run before the next read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, codec: str) -> None:
+        """codec: canonical name of the codec of the frames."""
+        self._named_profile = codec in _NAMED_PROFILE
         self._known: dict[tuple[int, int, int], tuple[int, int, int, int] | None] = {}
 
     def of(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
+        if self._named_profile:
+            return _rotation_matrix(frame.rotation) if frame.rotation else None
         key = frame.rotation, frame.width, frame.height
         if key not in self._known:
             if self._known:
@@ -102,6 +109,12 @@ class DisplayMatrices:
                 self._known.clear()
             self._known[key] = display_matrix(frame)
         return self._known[key]
+
+
+def _rotation_matrix(degrees: int) -> tuple[int, int, int, int]:
+    """Of a picture that is shown after a rotation by whole quarters, counter-clockwise."""
+    cosine, sine = round(math.cos(math.radians(degrees))), round(math.sin(math.radians(degrees)))
+    return cosine, -sine, sine, cosine
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:

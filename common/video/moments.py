@@ -42,10 +42,10 @@ def pictures_at(
     """
     with open_container(path) as container:
         stream, _ = choose_stream(container, path, beat)
-        describe(container, stream, limits)
+        codec = describe(container, stream, limits).codec
         stream.codec_context.thread_count = 1
         aspect = float(stream.sample_aspect_ratio or 1)
-        matrices = DisplayMatrices()
+        matrices = DisplayMatrices(codec)
         origin = _first(container, stream, beat).time or 0.0
         cursor = _Cursor(container, stream, beat)
         for seconds in times:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import resource
 import struct
+import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -22,6 +24,7 @@ from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone
 from tests.conftest import quadrants
 from tests.support.odd_videos import RATE, corners, jpeg, pictures, write_packets, write_tracks
 
+ROOT = Path(__file__).parents[4]
 LIMITS = VideoSettings()
 AREA = LIMITS.max_clip_pixels
 
@@ -184,6 +187,49 @@ def test_a_photograph_is_turned_as_its_camera_was(
         [tmp_path / "1.jpg"], LIMITS, source_fps=24, frames_per_second=8, short_side=480
     )
     assert corners(frame.rgb) == expected
+
+
+def png_with(kind: bytes, data: bytes) -> bytes:
+    """A PNG picture of four colours with one more chunk, after its header."""
+    plain = cv2.imencode(".png", cv2.cvtColor(quadrants(), cv2.COLOR_RGB2BGR))[1].tobytes()
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    header = 8 + 25
+    return plain[:header] + struct.pack(">I", len(data)) + kind + data + checksum + plain[header:]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, ["red", "green", "blue", "white"]),
+        (3, ["white", "blue", "green", "red"]),
+        (6, ["blue", "red", "white", "green"]),
+        (8, ["green", "white", "red", "blue"]),
+    ],
+)
+def test_a_png_photograph_is_turned_too(tmp_path: Path, value: int, expected: list[str]) -> None:
+    tiff = exif_orientation(value)[10:]
+    (tmp_path / "1.png").write_bytes(png_with(b"eXIf", tiff))
+    (frame,) = decode_images(
+        [tmp_path / "1.png"], LIMITS, source_fps=24, frames_per_second=8, short_side=480
+    )
+    assert corners(frame.rgb) == expected
+
+
+def test_png_pictures_with_a_colour_profile_are_read(tmp_path: Path) -> None:
+    profile = b"Display P3\0\0" + zlib.compress(bytes(128))
+    (tmp_path / "1.png").write_bytes(png_with(b"iCCP", profile))
+    # In a process of its own, because a fault in FFmpeg's memory would end this one.
+    code = f"""
+import gc
+from common.video.moments import pictures_at
+from common.settings import VideoSettings
+from pathlib import Path
+for _ in range(50):
+    list(pictures_at(Path({str(tmp_path / "1.png")!r}), [0.0], VideoSettings(), short_side=48))
+    gc.collect()
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".ts", ".mp4"])
