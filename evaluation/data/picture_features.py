@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -66,7 +66,9 @@ class PictureFeatureStore:
             yield film, cached.query
             left -= _informative_segments(cached.query)
 
-    def extract(self, segments: int, make: MakeStage, workers: int | None = None) -> Iterator[int]:
+    def extract(
+        self, segments: int, make: MakeStage, workers: int | None = None
+    ) -> Generator[int, None, None]:
         """Embed the films that `read` needs in worker processes. Yields the number of segments that were
         added to the cache, or found in it, since it last did; an interrupted run resumes.
 
@@ -101,12 +103,16 @@ def film_features(stage: EmbedderStage, film: PictureFilm) -> QueryFeatures:
     """The features of a film. Raises VideoError for a picture that cannot be used."""
     ends = SEGMENT_SECONDS * np.arange(SEGMENTS + 1)
     step = SEGMENT_SECONDS / _FRAMES_A_SEGMENT
-    pts_seconds = step * (np.arange(SEGMENTS * _FRAMES_A_SEGMENT) + 0.5)
+    pts_seconds: Float64Array = step * (
+        np.arange(SEGMENTS * _FRAMES_A_SEGMENT, dtype=np.float64) + 0.5
+    )
     frames = _frames(film, pts_seconds)
     sampled = SampledFrames(frames, informative(frames), pts_seconds)
     (rows,) = stage.pictures.describe([sampled])
     rate = stage.motion.tracker.frames_per_second
-    moments = np.arange(round(SEGMENT_SECONDS * rate)) / rate
+    moments: Float64Array = np.linspace(
+        0.0, SEGMENT_SECONDS, round(SEGMENT_SECONDS * rate), endpoint=False, dtype=np.float64
+    )
     action = action_features(stage.motion.follow(FrameBatch(_frames(film, moments), moments)))
     return QueryFeatures(
         float(ends[-1]),

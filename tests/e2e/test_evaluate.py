@@ -107,8 +107,9 @@ def test_distractors_may_be_films_over_pictures(
     pictures.mkdir()
     for number in range(2):
         cv2.imwrite(str(pictures / f"{number}.png"), drawn_picture(number, 640, 400))
-    arguments = ["robustness", "--videos", drawn, *options(FEW[:1], cache, out=tmp_path / "out")]
-    more = ["--distractors", "9", "--distractor-pictures", pictures]
+    arguments: list[str | Path] = ["robustness", "--videos", drawn]
+    arguments += options(FEW[:1], cache, out=tmp_path / "out")
+    more: list[str | Path] = ["--distractors", "9", "--distractor-pictures", pictures]
     run = evaluate(*arguments, "--no-baselines", *more, "--json")
     assert run.exit_code == 0, run.stderr
     told = json.loads(run.stdout)
