@@ -91,7 +91,13 @@ def edit_key(
 
 
 def partners_of(video: DatasetVideo, videos: Sequence[DatasetVideo]) -> tuple[DatasetVideo, ...]:
-    """Videos of other families to combine with it, chosen by a digest, so the same in every run."""
+    """Videos of other families to combine with it, chosen by a digest, so the same in every run.
+
+    None looks like the video itself, as far as that is known: a match with such a partner would count as
+    right, though it may have been found by the look of the video. Partners may look like one another or
+    like other videos of the catalogue. That changes no measure: a match with what only looks like a
+    partner is a wrong one, like every other of a video that is not in the query.
+    """
     others = [
         other
         for other in videos

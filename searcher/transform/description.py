@@ -7,10 +7,8 @@ from typing import Any
 
 from searcher.transform.edit_words import UNCHANGED
 from searcher.transform.estimate import PictureTransform
-from searcher.transform.regions import Region
+from searcher.transform.regions import WHOLE_SIDE, Region, is_whole
 
-# A region whose side is at least this long is whole: what is missing may be an encoder's edge.
-_WHOLE = 0.96
 # Bars are as wide on both sides, up to this share of the picture.
 _EVEN = 0.03
 # A band at one side, for example with a caption, is at most this share of the picture.
@@ -56,7 +54,7 @@ def in_words(speed: float | None, picture: PictureTransform | None) -> str:
 
 def _picture_words(picture: PictureTransform) -> list[str]:
     words = _turn_words(picture)
-    words += _crop_words(picture.reference_region)
+    words += _crop_words(picture.kept_region)
     words += _place_words(picture.query_region)
     if abs(math.log(picture.stretch)) > math.log(_STRETCHED):
         wider = picture.stretch > 1
@@ -83,24 +81,24 @@ def _turn_words(picture: PictureTransform) -> list[str]:
 def _crop_words(region: Region) -> list[str]:
     wide, tall = _sizes(region)
     place = _place(region)
-    if wide >= _WHOLE and tall >= _WHOLE:
+    if is_whole(region):
         return []
-    if tall >= _WHOLE:
+    if tall >= WHOLE_SIDE:
         return [f"cropped to the {place} {wide:.0%} of its width"]
-    if wide >= _WHOLE:
+    if wide >= WHOLE_SIDE:
         return [f"cropped to the {place} {tall:.0%} of its height"]
     return [f"cropped to the {place} {wide:.0%} x {tall:.0%}"]
 
 
 def _place_words(region: Region) -> list[str]:
     wide, tall = _sizes(region)
-    if wide >= _WHOLE and tall >= _WHOLE:
+    if is_whole(region):
         return []
     left, top, right, bottom = region
     even = abs(left - (1 - right)) < _EVEN and abs(top - (1 - bottom)) < _EVEN
-    if even and wide >= _WHOLE:
+    if even and wide >= WHOLE_SIDE:
         return ["bars above and below"]
-    if even and tall >= _WHOLE:
+    if even and tall >= WHOLE_SIDE:
         return ["bars left and right"]
     margins = {"left": left, "top": top, "right": 1 - right, "bottom": 1 - bottom}
     cut = [side for side, margin in margins.items() if margin >= _EVEN]

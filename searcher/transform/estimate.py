@@ -15,7 +15,17 @@ import numpy as np
 from common.runtime_tuning import usable_cores
 from common.types import BoolArray, Float32Array, Float64Array, UInt8Array, check_array
 from searcher.transform.keypoints import VARIANTS, Keypoints, Variant, shared_points
-from searcher.transform.regions import AGREES, Region, agreeing_region, agreement, bounds, projected
+from searcher.transform.regions import (
+    AGREES,
+    WHOLE,
+    Region,
+    agreeing_region,
+    agreement,
+    bounds,
+    corners_of,
+    is_whole,
+    projected,
+)
 from searcher.transform.registration import Registration, register
 
 KeypointsOf: TypeAlias = Callable[[UInt8Array], Keypoints]
@@ -60,15 +70,17 @@ class PictureTransform:
 
     The picture is mirrored left to right first, then turned clockwise by `rotation_degrees`, -179 to 180.
     query_region: the part of the query's picture that shows the reference; reference_region: the part of
-    the reference's picture that is shown. stretch: how many times wider it became, against its height.
-    inverted: the colours are negative. grey: the colours are gone. confidence: the probability that the
-    map of the pictures is true.
+    the reference's picture that is shown. kept_region: the part that the edit kept, also under what lies
+    over it, such as a banner. stretch: how many times wider it became, against its height. inverted: the
+    colours are negative. grey: the colours are gone. confidence: the probability that the map of the
+    pictures is true.
     """
 
     mirrored: bool
     rotation_degrees: int
     query_region: Region
     reference_region: Region
+    kept_region: Region
     stretch: float
     inverted: bool
     grey: bool
@@ -216,10 +228,15 @@ def _described(
         return None
     shown = agreeing_region(correlation, shows, expected)
     back = cv2.invertAffineTransform(found.matrix)
-    left, top, right, bottom = np.array(shown) * (width, height, width, height)
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    part = bounds(corners @ back[:, :2].T + back[:, 2], ref_width, ref_height)
-    if part is None:
+
+    def part_in(region: Region) -> Region | None:
+        """The part of the reference that the map puts into a region of the query."""
+        corners = corners_of(region, width, height)
+        return bounds(corners @ back[:, :2].T + back[:, 2], ref_width, ref_height)
+
+    # Where the reference covers the whole picture, what is not shown lies under something else.
+    part, kept = part_in(shown), part_in(WHOLE if is_whole(expected) else shown)
+    if part is None or kept is None:
         return None
     rotation, stretch = turn_of(found.matrix, mirrored=found.variant.mirrored)
     chosen = [moments[one.moment].references[one.reference] for one in pairs]
@@ -228,6 +245,7 @@ def _described(
         rotation_degrees=rotation,
         query_region=shown,
         reference_region=part,
+        kept_region=kept,
         stretch=stretch,
         inverted=found.variant.inverted,
         grey=_lost_colour([_inside(one.query, shown) for one in moments], chosen),

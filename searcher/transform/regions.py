@@ -12,6 +12,8 @@ from common.types import BoolArray, Float32Array, Float64Array, UInt8Array
 Region: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of a picture's width and height."""
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
+WHOLE_SIDE = 0.96
+"""A region whose side is at least this long is whole: what is missing may be an encoder's edge."""
 
 _GRID = 16
 # Of the pictures that are compared: coarse, as strong compression leaves only coarse detail.
@@ -26,10 +28,22 @@ _NEUTRAL = 0.02
 _LEAST_CUT = 0.08
 
 
+def is_whole(region: Region) -> bool:
+    """Whether a region is the whole picture."""
+    left, top, right, bottom = region
+    return right - left >= WHOLE_SIDE and bottom - top >= WHOLE_SIDE
+
+
+def corners_of(region: Region, width: int, height: int) -> Float64Array:
+    """float64 (4, 2): the corners of a region of a picture, xy in pixels, clockwise from the top left."""
+    left, top, right, bottom = region
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return corners * (float(width), float(height))
+
+
 def projected(matrix: Float64Array, width: int, height: int) -> Float64Array:
     """float64 (4, 2): where the corners of a picture land, clockwise from the top left."""
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-    return corners @ matrix[:, :2].T + matrix[:, 2]
+    return corners_of(WHOLE, width, height) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def bounds(corners: Float64Array, width: int, height: int) -> Region | None:

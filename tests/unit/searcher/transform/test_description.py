@@ -12,7 +12,7 @@ from searcher.transform.regions import WHOLE
 def edit(**fields: Any) -> PictureTransform:
     plain: dict[str, Any] = {
         "mirrored": False, "rotation_degrees": 0, "query_region": WHOLE, "reference_region": WHOLE,
-        "stretch": 1.0, "inverted": False, "grey": False, "confidence": 0.9999,
+        "kept_region": WHOLE, "stretch": 1.0, "inverted": False, "grey": False, "confidence": 0.9999,
     }  # fmt: skip
     return PictureTransform(**plain | fields)
 
@@ -26,13 +26,17 @@ def edit(**fields: Any) -> PictureTransform:
         (edit(mirrored=True, rotation_degrees=-90), "mirrored, rotated by 90° anti-clockwise"),
         (edit(rotation_degrees=180), "rotated by 180°"),
         (edit(rotation_degrees=5), "rotated by 5° clockwise"),
-        (edit(reference_region=(0, 0, 0.8, 1)), "cropped to the left 80% of its width"),
-        (edit(reference_region=(0, 0.3, 1, 1)), "cropped to the bottom 70% of its height"),
-        (edit(reference_region=(0.1, 0.1, 0.9, 0.9)), "cropped to the centre 80% x 80%"),
+        (edit(kept_region=(0, 0, 0.8, 1)), "cropped to the left 80% of its width"),
+        (edit(kept_region=(0, 0.3, 1, 1)), "cropped to the bottom 70% of its height"),
+        (edit(kept_region=(0.1, 0.1, 0.9, 0.9)), "cropped to the centre 80% x 80%"),
         (edit(query_region=(0, 0.15, 1, 0.85)), "bars above and below"),
         (edit(query_region=(0.2, 0, 0.8, 1)), "bars left and right"),
         (edit(query_region=(0, 0, 1, 0.875)), "something else in the bottom 12%"),
         (edit(query_region=(0.2, 0.01, 1, 1)), "something else in the left 20%"),
+        (
+            edit(query_region=(0, 0, 1, 0.88), reference_region=(0, 0, 1, 0.88)),
+            "something else in the bottom 12%",
+        ),
         (edit(query_region=(0, 0, 0.5, 1)), "shown in the left 50% x 100% of the picture"),
         (
             edit(query_region=(0.6, 0.1, 0.9, 0.4)),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.types import UInt8Array
+from searcher.transform.description import in_words
 from searcher.transform.estimate import Moment, PictureTransform, compare, estimate, turn_of
 from searcher.transform.regions import WHOLE, Region
 from searcher.transform.registration import fit_probability
@@ -49,6 +50,7 @@ def test_mirror_turn_colours_and_crop_come_back(
     assert near(found.query_region, *WHOLE)
     expected = (x / WIDTH, y / HEIGHT, (x + width) / WIDTH, (y + height) / HEIGHT)
     assert near(found.reference_region, *expected)
+    assert near(found.kept_region, *expected)
     assert found.stretch == pytest.approx(1.0, abs=0.03)
     assert found.confidence > 0.99
 
@@ -68,6 +70,30 @@ def test_half_a_screen_that_shows_another_film_is_not_the_reference() -> None:
     found = transform_of(page)
     assert near(found.query_region, 0, 0, 0.5, 1, within=0.05)
     assert near(found.reference_region, 0, 0, 0.5, 1, within=0.05)
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.1])
+def test_what_a_banner_covers_is_not_cropped(cut: float) -> None:
+    x, y = round(cut * WIDTH), round(cut * HEIGHT)
+    picture = drawn(1)[y : HEIGHT - y, x : WIDTH - x].copy()
+    tall = len(picture) // 8
+    picture[-tall:] = drawn(9)[:tall, : picture.shape[1]]
+    found = transform_of(picture)
+    assert near(found.query_region, 0, 0, 1, 7 / 8, within=0.04)
+    assert near(found.kept_region, cut, cut, 1 - cut, 1 - cut)
+    words = in_words(1.0, found).split(", ")
+    cropped = ["cropped to the centre 80% x 80%"] if cut else []
+    assert words == [*cropped, "something else in the bottom 12%"]
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.2])
+def test_a_picture_beside_another_is_cropped_to_what_is_seen_of_it(cut: float) -> None:
+    x = round(cut * WIDTH)
+    page = np.concatenate([drawn(1)[:, x : WIDTH - x], drawn(9)[:, x : WIDTH - x]], axis=1)
+    found = transform_of(page)
+    assert near(found.query_region, 0, 0, 0.5, 1, within=0.04)
+    assert near(found.kept_region, cut, 0, 1 - cut, 1, within=0.05)
+    assert near(found.kept_region, *found.reference_region)
 
 
 def test_bars_around_the_picture_are_not_the_reference() -> None:

@@ -16,7 +16,7 @@ from searcher.transform.verification import LEAST_PROBABILITY, SURE_PROBABILITY,
 from tests.unit.searcher.transform.test_finder import match
 
 MADE_FROM_IT = PictureTransform(
-    *(False, 0, WHOLE, WHOLE, 1.0), inverted=False, grey=False, confidence=1.0
+    *(False, 0, WHOLE, WHOLE, WHOLE, 1.0), inverted=False, grey=False, confidence=1.0
 )
 CONFIRMED = PictureComparison(80, 90, 0.9, MADE_FROM_IT)
 PARTLY = PictureComparison(15, 60)
