@@ -93,10 +93,10 @@ def edit_key(
 def partners_of(video: DatasetVideo, videos: Sequence[DatasetVideo]) -> tuple[DatasetVideo, ...]:
     """Videos of other families to combine with it, chosen by a digest, so the same in every run.
 
-    None looks like the video itself, as far as that is known: a match with such a partner would count as
-    right, though it may have been found by the look of the video. Partners may look like one another or
-    like other videos of the catalogue. That changes no measure: a match with what only looks like a
-    partner is a wrong one, like every other of a video that is not in the query.
+    None is a known look-alike of the video. A match with a partner is neither right nor wrong, so a
+    partner that looks like the video would hide a false match. Partners may look like one another or like
+    other videos of the catalogue: a match with a look-alike of a partner is wrong, as that video is not
+    in the query.
     """
     others = [
         other
