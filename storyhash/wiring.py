@@ -31,6 +31,7 @@ from storyhash.profiles import AUTO, SECOND, Profile, build_stage, resolve_profi
 from storyhash.query.local import LocalQueries, SecondOpinion
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
+from storyhash.query.transforms import transform_finder
 from storyhash.second_index import behind, covered_by, require_second, second_settings
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ class QueryServices:
     def _compared(
         self, matcher: Matcher, query: Pictures | None, report: MatchReport
     ) -> MatchReport:
-        return self.transforms.add_to(report, query, self.index.videos.uri_of, matcher.policies)
+        index = self.index
+        return self.transforms.add_to(
+            *(report, query, index.videos.uri_of, matcher.policies),
+            thumbnails_of=index.thumbnails.of,
+        )
 
 
 @contextmanager
@@ -116,7 +121,7 @@ def open_for_queries(settings: Settings, *, decoders: int | None = None) -> Iter
     ):
         check_banks(index, settings.matching)
         matcher = matcher_over(index, stage.visual.name, settings.matching)
-        transforms = TransformFinder(reader, settings.matching.transform_seconds)
+        transforms = transform_finder(reader, settings.matching)
         with _second_for_queries(settings, index) as (second, embedder):
             queries = LocalQueries(decoder, QueryEmbedder(stage), reader, embedder)
             yield QueryServices(index, queries, matcher, transforms, second)

@@ -27,6 +27,7 @@ from searcher.review.reviews import Reviews
 from searcher.review.second_report import report_of_video, with_second
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
+from searcher.video_index import VideoIndex
 
 # Told after each piece of a query: the pass, the number of the piece, and how many there are.
 OnPiece = Callable[[PassName, int, int], None]
@@ -78,12 +79,12 @@ class MatchQueries:
     ) -> dict[str, Any]:
         """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
-        uri_of = answering.index.videos.uri_of
+        index = answering.index
         rules = CurationRules() if self._reviews is None else self._reviews.rules()
         answering = replace(answering, matcher=rules.matcher(answering.matcher))
         only = rules.filter(task.banks)
         if task.video_id is not None:
-            video = visible_video(answering.index.videos, task.video_id, caller)
+            video = visible_video(index.videos, task.video_id, caller)
             identity = QueryIdentity.of_video(video)
 
             def of_video(matcher: Matcher) -> MatchReport:
@@ -94,7 +95,7 @@ class MatchQueries:
                     without_banks=only.exclude_banks,
                     cancellation=cancellation,
                 )
-                return self._compared(uri_of, video.uri, None, cancellation, matcher, report)
+                return self._compared(index, video.uri, None, cancellation, matcher, report)
 
             report = report_of_video(video, of_video, answering, rules, self._metrics)
         else:
@@ -116,7 +117,7 @@ class MatchQueries:
                         thorough=task.thorough,
                         compare=partial(
                             self._compared,
-                            *(uri_of, str(source), query.pictures, cancellation, matcher),
+                            *(index, str(source), query.pictures, cancellation, matcher),
                         ),
                         cancellation=cancellation,
                     )
@@ -130,7 +131,7 @@ class MatchQueries:
                 report = of_query(answering.matcher, take_pass)
                 report = with_second(report, ask_about_query, answering, rules, self._metrics)
         if self._reviews is None:
-            answer = report_to_json(report, uri_of)
+            answer = report_to_json(report, index.videos.uri_of)
         else:
             answer = self._reviews.finish(report, identity, answering, rules, caller.banks)
         observe_decision(self._metrics, answer, report.probability)
@@ -156,7 +157,7 @@ class MatchQueries:
 
     def _compared(
         self,
-        uri_of: Callable[[str], str],
+        index: VideoIndex,
         uri: str,
         pictures: Pictures | None,
         cancellation: Cancellation,
@@ -164,11 +165,14 @@ class MatchQueries:
         report: MatchReport,
     ) -> MatchReport:
         """The report after the pictures of its matches were compared. pictures: of the query; None: those
-        of its file. matcher: the one that made the report."""
+        of its file. index: the first one. matcher: the one that made the report."""
         if self._transforms is None:
             return report
         pictures = pictures or self._transforms.of_uri(uri)
-        return self._transforms.add_to(report, pictures, uri_of, matcher.policies, cancellation)
+        return self._transforms.add_to(
+            *(report, pictures, index.videos.uri_of, matcher.policies, cancellation),
+            thumbnails_of=index.thumbnails.of,
+        )
 
 
 def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:

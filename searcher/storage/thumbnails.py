@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ from common.atomic_write import sync
 from common.errors import StorageError
 from common.thumbnails import Thumbnail
 
+NEAR_SECONDS = 1.0
+"""A picture that is further from a moment does not show it. After the last picture there may be half a
+second of video, and the times of a match are wrong by up to half a second."""
 _FOLDER = "thumbnails"
 _SUFFIX, _UNFINISHED = ".thumbs", ".new"
 _FOOTER = struct.Struct("<8sI")
@@ -63,6 +66,11 @@ class ThumbnailStore:
         except OSError as error:
             raise StorageError(f"{self._folder}: {error.strerror}; check the disk") from None
 
+    def of(self, video_id: str) -> VideoThumbnails | None:
+        """The pictures of a video; None if it has none."""
+        path = self._path(video_id)
+        return VideoThumbnails(path) if os.path.exists(path) else None
+
     def begin(self, video_id: str) -> ThumbnailWriter:
         """Begin the pictures of a new version of a video. Raises StorageError."""
         return ThumbnailWriter(self._path(video_id))
@@ -89,6 +97,30 @@ class ThumbnailStore:
     def _path(self, video_id: str) -> Path:
         name = hashlib.sha256(video_id.encode(errors="surrogatepass")).hexdigest()[:40]
         return self._folder / f"{name}{_SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoThumbnails:
+    """The stored pictures of one video."""
+
+    path: Path
+
+    def nearest(self, times: Sequence[float]) -> list[Thumbnail]:
+        """The picture nearest to each of these times, seconds.
+
+        Raises StorageError if one of them has none within `NEAR_SECONDS`, or if the file is gone or
+        damaged.
+        """
+        try:
+            with self.path.open("rb") as file:
+                found = _nearest(file.fileno(), times)
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}; check the disk") from None
+        if found is None:
+            raise StorageError(
+                f"{self.path}: not all thumbnails can be read; index the video again"
+            )
+        return found
 
 
 class ThumbnailWriter:
@@ -209,6 +241,27 @@ def _read(descriptor: int, seconds: float) -> Thumbnail | None:
     wanted = round(1000 * max(0.0, seconds))
     number = max(0, int(np.searchsorted(times, wanted, side="right")) - 1)
     return tables.picture(number, int(times[number]))
+
+
+def _nearest(descriptor: int, times: Sequence[float]) -> list[Thumbnail] | None:
+    tables = _Tables.of(descriptor)
+    if tables is None:
+        return None
+    known = tables.times().astype(np.int64)
+    pictures: dict[int, Thumbnail] = {}
+    numbers = []
+    for seconds in times:
+        distances = np.abs(known - round(1000 * seconds))
+        number = int(distances.argmin())
+        if distances[number] > 1000 * NEAR_SECONDS:
+            return None
+        if number not in pictures:
+            picture = tables.picture(number, int(known[number]))
+            if picture is None:
+                return None
+            pictures[number] = picture
+        numbers.append(number)
+    return [pictures[number] for number in numbers]
 
 
 def _all(descriptor: int) -> Iterator[Thumbnail]:

@@ -27,9 +27,13 @@ from searcher.transform.picture_memory import MOST_TOGETHER, RememberedKeypoints
 from searcher.transform.pictures import (
     QUERY_SIDE,
     REFERENCE_SIDE,
+    PictureKind,
     Pictures,
     PictureSource,
+    ThumbnailDecoder,
+    ThumbnailsOf,
     Times,
+    no_thumbnails,
     times_of,
 )
 from searcher.transform.verification import IMPROBABLE, is_doubtful, verified
@@ -41,6 +45,7 @@ MOST_COMPARED = 8
 MOST_IMPROBABLE = 3
 """How many of them may be improbable non-matches; see `IMPROBABLE`."""
 _SETTING = "STORYHASH_MATCHING__TRANSFORM_SECONDS"
+_NO_THUMBNAILS = "it has no thumbnails (STORYHASH_THUMBNAILS__ENABLED keeps those of new videos)"
 
 
 class _TimeOverError(Exception):
@@ -61,18 +66,33 @@ class TransformFinder:
         *,
         only_doubtful: bool = False,
         comparer: Comparer = compare,
+        thumbnails: ThumbnailDecoder | None = None,
     ) -> None:
         """seconds: the most time per report; 0 compares no picture. only_doubtful: no picture of other
-        matches is compared, and they get no transform. comparer: `compare`, or one that remembers."""
+        matches is compared, and they get no transform. comparer: `compare`, or one that remembers.
+        thumbnails: opens those of references without a file; None if they are not used."""
         self._source = source
         self._seconds = seconds
         self._clock = clock
         self._only_doubtful = only_doubtful
         self._comparer = comparer
+        self._thumbnails = thumbnails
 
     def of_uri(self, uri: str) -> Pictures | None:
         """See `PictureSource.of_uri`."""
         return self._source.of_uri(uri)
+
+    def _reference(
+        self, uri: str, thumbnails_of: ThumbnailsOf, video_id: str
+    ) -> tuple[Pictures, PictureKind] | None:
+        """The pictures of a reference: of its file, otherwise its thumbnails; None if it has neither."""
+        pictures = self._source.of_uri(uri)
+        if pictures is not None:
+            return pictures, "file"
+        stored = None if self._thumbnails is None else thumbnails_of(video_id)
+        if self._thumbnails is None or stored is None:
+            return None
+        return self._thumbnails.of_thumbnails(stored), "thumbnails"
 
     @step("compare pictures")
     def add_to(
@@ -82,12 +102,14 @@ class TransformFinder:
         uri_of: Callable[[str], str],
         policies: Policies,
         cancellation: Cancellation = NEVER_CANCELLED,
+        thumbnails_of: ThumbnailsOf = no_thumbnails,
     ) -> MatchReport:
         """The report with the field `transform` in every copy and every match to review, after doubtful
         matches were verified.
 
         query: the query's pictures; None if its file is not on this machine. uri_of: the URI of a
-        reference. policies: decide again. Raises CancelledError.
+        reference. policies: decide again. thumbnails_of: the reference's thumbnails, which are used where
+        its file is not on this machine. Raises CancelledError.
         """
         end = self._clock() + self._seconds
 
@@ -100,7 +122,11 @@ class TransformFinder:
         runs = [run for run, _ in report.judged]
         best = [runs[number] for number in worth[:MOST_COMPARED]]
         chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
-        memory = _Memory.of(chosen, query, self._source, uri_of) if self._seconds else None
+
+        def opened(video_id: str) -> tuple[Pictures, PictureKind] | None:
+            return self._reference(uri_of(video_id), thumbnails_of, video_id)
+
+        memory = _Memory.of(chosen, query, opened) if self._seconds else None
         for place, number in enumerate(worth):
             run = runs[number]
             comparison: PictureComparison | None = None
@@ -113,7 +139,9 @@ class TransformFinder:
             picture = None if comparison is None else comparison.transform
             made = transform_json(run.evidence.get("tempo"), picture, reason)
             run = replace(run, transform=made)
-            runs[number] = run if comparison is None else verified(run, comparison)
+            if comparison is not None and memory is not None:
+                run = verified(run, comparison, memory.kinds[run.video_id])
+            runs[number] = run
         return report.with_matches(runs, policies)
 
     def _compared(
@@ -126,7 +154,7 @@ class TransformFinder:
             return None, "the query's file is not on this machine"
         reference = memory.references.get(match.video_id)
         if reference is None:
-            return None, "the reference's file is not on this machine"
+            return None, f"the reference's file is not on this machine, and {_NO_THUMBNAILS}"
         times = times_of(match)
         # An improbable match seldom shares a point with the first guesses; others cannot change that.
         first_guesses = [replace(one, reference_seconds=one.reference_seconds[:1]) for one in times]
@@ -165,10 +193,11 @@ def _worth_comparing(report: MatchReport) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class _Memory:
     """What one report reads: the pictures of the query and of the references, by video id. None, or
-    missing, where a file is not on this machine."""
+    missing, where there are none. kinds: where those of a reference come from."""
 
     query: RememberedPictures | None
     references: dict[str, RememberedPictures]
+    kinds: dict[str, PictureKind]
     keypoints: RememberedKeypoints
     waiting: Counter[str]
 
@@ -177,31 +206,33 @@ class _Memory:
         cls,
         matches: Sequence[Match],
         query: Pictures | None,
-        source: PictureSource,
-        uri_of: Callable[[str], str],
+        opened: Callable[[str], tuple[Pictures, PictureKind] | None],
     ) -> _Memory:
-        """For the matches that are compared. Nothing is read yet."""
+        """For the matches that are compared. opened: the pictures of a reference. Nothing is read yet."""
         waiting = Counter(match.video_id for match in matches)
         keypoints = RememberedKeypoints()
         if query is None:
-            return cls(None, {}, keypoints, waiting)
+            return cls(None, {}, {}, keypoints, waiting)
         times: dict[str, list[Times]] = {match.video_id: [] for match in matches}
         for match in matches:
             times[match.video_id] += times_of(match)
         query_seconds = {one.query_seconds for some in times.values() for one in some}
         room = MOST_TOGETHER - len(query_seconds)
         references: dict[str, RememberedPictures] = {}
+        kinds: dict[str, PictureKind] = {}
         for name, some in times.items():
-            pictures = source.of_uri(uri_of(name))
+            found = opened(name)
             wanted = {seconds for one in some for seconds in one.reference_seconds}
             together = waiting[name] > 1 and len(wanted) <= room
             room -= len(wanted) if together else 0
-            if pictures is not None:
+            if found is not None:
+                pictures, kinds[name] = found
                 references[name] = RememberedPictures(
                     pictures, REFERENCE_SIDE, wanted if together else ()
                 )
         return cls(
-            RememberedPictures(query, QUERY_SIDE, query_seconds), *(references, keypoints, waiting)
+            RememberedPictures(query, QUERY_SIDE, query_seconds),
+            *(references, kinds, keypoints, waiting),
         )
 
     def forget(self, match: Match) -> None:

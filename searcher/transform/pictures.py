@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from common.sandbox.limits import Check
+from common.thumbnails import Thumbnail
 from common.types import Match, UInt8Array
 
 QUERY_SIDE = 360
@@ -18,6 +19,10 @@ _SHARES = (0.25, 0.5, 0.75)
 _STEPS_SECONDS = (0.0, -0.25, 0.25, -0.5, 0.5)
 # Without an order in time, a window of the query lies somewhere in its most similar segment.
 _MOST_GUESSES = 9
+
+
+PictureKind: TypeAlias = Literal["file", "thumbnails"]
+"""Where the pictures of a reference come from."""
 
 
 class Pictures(Protocol):
@@ -37,6 +42,31 @@ class PictureSource(Protocol):
 
     def of_uri(self, uri: str) -> Pictures | None:
         """The pictures of a video; None if its file is not on this machine."""
+        ...
+
+
+class StoredThumbnails(Protocol):
+    """The thumbnails of one video."""
+
+    def nearest(self, times: Sequence[float]) -> Sequence[Thumbnail]:
+        """The picture nearest to each of these times, seconds. Raises StorageError."""
+        ...
+
+
+ThumbnailsOf: TypeAlias = Callable[[str], StoredThumbnails | None]
+"""The thumbnails of a video, by its id; None if it has none."""
+
+
+def no_thumbnails(video_id: str) -> None:
+    """`ThumbnailsOf` where none are kept."""
+    del video_id
+
+
+class ThumbnailDecoder(Protocol):
+    """Opens thumbnails."""
+
+    def of_thumbnails(self, thumbnails: StoredThumbnails) -> Pictures:
+        """The pictures of a video from its thumbnails. Reading them raises StorageError too."""
         ...
 
 

@@ -17,6 +17,7 @@ from common.types import Match
 from searcher.matching.scoring.boilerplate import boilerplate_weight
 from searcher.matching.scoring.calibration import probability_of
 from searcher.transform.estimate import PictureComparison
+from searcher.transform.pictures import PictureKind
 
 Outcome: TypeAlias = Literal["confirmed", "partly_confirmed", "not_confirmed"]
 
@@ -53,14 +54,16 @@ def is_doubtful(match: Match) -> bool:
     return LEAST_PROBABILITY <= match.probability < SURE_PROBABILITY
 
 
-def verified(match: Match, comparison: PictureComparison) -> Match:
-    """The match with the probability that it has after its pictures were compared."""
+def verified(match: Match, comparison: PictureComparison, pictures: PictureKind = "file") -> Match:
+    """The match with the probability that it has after its pictures were compared. pictures: those of
+    the reference."""
     static = match.evidence.get("limited_by") is not None
     outcome = _outcome(comparison, static=static)
     evidence: Mapping[str, Any] = {
         **match.evidence,
         "verification": {
             "outcome": outcome,
+            "pictures": pictures,
             "fitting_points": comparison.fitting,
             "shared_points": comparison.points,
             "agreement": round(comparison.agreement, 3),

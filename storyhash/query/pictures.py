@@ -1,4 +1,4 @@
-"""Pictures of files and of a query's clips, read in a confined child process."""
+"""Pictures of files, of a query's clips and of thumbnails, read in a confined child process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 
 from common.closeable import Closeable
@@ -25,6 +26,7 @@ from common.types import UInt8Array, check_array
 from common.uris import is_remote
 from common.video.clip import decode_clip
 from ingest.source_pictures import pictures_of
+from searcher.transform.pictures import StoredThumbnails
 
 _HEADER_BYTES = 4096
 _CHANNELS = 3
@@ -49,7 +51,16 @@ class _ClipJob:
     side: int
 
 
-_Job: TypeAlias = _FileJob | _ClipJob
+@dataclass(frozen=True, slots=True)
+class _ThumbnailJob:
+    """Thumbnails, as WebP, and their times."""
+
+    webps: tuple[bytes, ...]
+    times: tuple[float, ...]
+    side: int
+
+
+_Job: TypeAlias = _FileJob | _ClipJob | _ThumbnailJob
 
 
 class PictureReader(Closeable):
@@ -77,6 +88,10 @@ class PictureReader(Closeable):
         if is_remote(uri) or not os.path.exists(uri):
             return None
         return FilePictures(self, uri)
+
+    def of_thumbnails(self, thumbnails: StoredThumbnails) -> ThumbnailPictures:
+        """See `ThumbnailDecoder`."""
+        return ThumbnailPictures(self, thumbnails)
 
     def run(self, job: _Job, check: Check) -> Iterator[UInt8Array]:
         """The pictures of one job. Raises VideoError and its subclasses, and the errors of `check`."""
@@ -125,12 +140,30 @@ class ClipPictures:
             yield from self.reader.run(job, check)
 
 
+@dataclass(frozen=True, slots=True)
+class ThumbnailPictures:
+    """The `Pictures` of a video from its thumbnails."""
+
+    reader: PictureReader
+    thumbnails: StoredThumbnails
+
+    def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
+        """See `Pictures`. Raises StorageError too."""
+        nearest = self.thumbnails.nearest(times)
+        # Moments within half a second share a thumbnail, which is decoded once.
+        webps = {one.seconds: one.webp for one in nearest}
+        job = _ThumbnailJob(tuple(webps.values()), tuple(webps), side)
+        pictures = dict(zip(webps, self.reader.run(job, check), strict=True))
+        yield from (pictures[one.seconds] for one in nearest)
+
+
 def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[UInt8Array]:
     """The work of a child."""
     if isinstance(job, _FileJob):
         yield from pictures_of(Path(job.path), job.times, settings, short_side=job.side, beat=beat)
         return
-    for picture in _of_clip(job, beat):
+    pictures = _of_webps(job, beat) if isinstance(job, _ThumbnailJob) else _of_clip(job, beat)
+    for picture in pictures:
         yield shrink_to(picture, job.side)
 
 
@@ -138,6 +171,15 @@ def _of_clip(job: _ClipJob, beat: Beat) -> Iterator[UInt8Array]:
     batch = decode_clip(job.clip, start_seconds=job.start_seconds, beat=beat)
     for seconds in job.times:
         yield batch.frames[int(np.abs(batch.pts_seconds - seconds).argmin())]
+
+
+def _of_webps(job: _ThumbnailJob, beat: Beat) -> Iterator[UInt8Array]:
+    for webp in job.webps:
+        beat()
+        bgr = cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise VideoError("a thumbnail is damaged; index the video again")
+        yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _encode(picture: UInt8Array) -> Sequence[Buffer]:

@@ -47,7 +47,10 @@ def match_new_video(
         if transforms is None:
             return report
         pictures = transforms.of_uri(video.uri)
-        return transforms.add_to(report, pictures, index.videos.uri_of, matcher.policies)
+        return transforms.add_to(
+            *(report, pictures, index.videos.uri_of, matcher.policies),
+            thumbnails_of=index.thumbnails.of,
+        )
 
     report = report_of_video(video, of_video, answering, rules, metrics)
     answer = reviews.finish(report, QueryIdentity.of_video(video), answering, rules)

@@ -33,6 +33,11 @@ class Verification(Schema):
     shared_points: int = Field(description="Keypoints that both pictures have.")
     agreement: float = Field(description="Fraction of the picture that agrees, 0 to 1.")
     probability_before: float
+    pictures: Literal["file", "thumbnails"] | None = Field(
+        None,
+        description="Where the reference's pictures came from: its file, or the stored thumbnails. "
+        "Absent in matches of earlier versions.",
+    )
 
 
 class _Terms(Schema):

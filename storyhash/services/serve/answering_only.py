@@ -15,8 +15,8 @@ from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
 from searcher.api.protocols import ServingIndex
 from searcher.metrics import begin_second_opinions
-from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
+from storyhash.query.transforms import transform_finder
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.curation_reader import CurationReader
 from storyhash.services.key_access import new_access, opened_access
@@ -49,7 +49,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     app = api_app(
         *(catalogue, catalogue.embed, health, metrics, settings.http),
         access=access,
-        transforms=TransformFinder(reader, settings.matching.transform_seconds),
+        transforms=transform_finder(reader, settings.matching),
         webhooks=settings.webhooks,
     )
     # The matches that it finds are told too.

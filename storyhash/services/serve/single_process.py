@@ -41,6 +41,7 @@ from storyhash.pipeline.snapshot_timer import SnapshotTimer
 from storyhash.query.local import LocalQueries
 from storyhash.query.matchers import check_banks, matcher_over
 from storyhash.query.pictures import PictureReader
+from storyhash.query.transforms import transform_finder
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader
@@ -92,7 +93,7 @@ def run_serve(
     catalogue = ServedCatalogue(metrics, settings.ingest)
     access = new_access(settings.http)
     reader = PictureReader(settings.video, AT_WORK)
-    transforms = TransformFinder(reader, settings.matching.transform_seconds)
+    transforms = transform_finder(reader, settings.matching)
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
     deletions = DeletionNotes()
     backups = backups_of(

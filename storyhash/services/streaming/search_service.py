@@ -30,9 +30,9 @@ from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.second_folder import second_folder
 from searcher.storage.data_dir import read_manifest
-from searcher.transform.finder import TransformFinder
 from storyhash.query.pictures import PictureReader
 from storyhash.query.remote import RemoteQueries
+from storyhash.query.transforms import transform_finder
 from storyhash.services.background import Background, ThreadWatch, end_all
 from storyhash.services.backup_source import backups_of
 from storyhash.services.curation_reader import CurationReader
@@ -91,7 +91,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     reviews, jobs = Reviews(lambda: access.state), Jobs(lambda: access.state)
     in_hand = WorkInProgress.open(settings.data_dir, "match")
     reader = PictureReader(settings.video, AT_WORK)
-    transforms = TransformFinder(reader, settings.matching.transform_seconds)
+    transforms = transform_finder(reader, settings.matching)
     announcer = MatchPublisher(
         *(catalogue, transport, TopicNames.of(settings.kafka).matches, metrics),
         reviews=reviews,
