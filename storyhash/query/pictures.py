@@ -162,8 +162,10 @@ def _work(settings: VideoSettings, job: _Job, beat: Beat) -> Iterator[UInt8Array
     if isinstance(job, _FileJob):
         yield from pictures_of(Path(job.path), job.times, settings, short_side=job.side, beat=beat)
         return
-    pictures = _of_webps(job, beat) if isinstance(job, _ThumbnailJob) else _of_clip(job, beat)
-    for picture in pictures:
+    if isinstance(job, _ThumbnailJob):
+        yield from _of_webps(job, beat)
+        return
+    for picture in _of_clip(job, beat):
         yield shrink_to(picture, job.side)
 
 
@@ -179,7 +181,16 @@ def _of_webps(job: _ThumbnailJob, beat: Beat) -> Iterator[UInt8Array]:
         bgr = cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise VideoError("a thumbnail is damaged; index the video again")
-        yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        yield _scaled_to(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), job.side)
+
+
+def _scaled_to(picture: UInt8Array, side: int) -> UInt8Array:
+    """The picture with this short side: a thumbnail is enlarged, so that its keypoints have the sizes
+    that those of a file's picture have."""
+    scale = side / min(picture.shape[:2])
+    if scale <= 1.0:
+        return shrink_to(picture, side)
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
 def _encode(picture: UInt8Array) -> Sequence[Buffer]:

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import VideoError
+from common.errors import StorageError, VideoError
+from common.resize import shrink_to
+from common.thumbnails import Thumbnail
 from common.types import Match, UInt8Array
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, MOST_IMPROBABLE, TransformFinder
 from searcher.transform.keypoints import Keypoints
-from searcher.transform.pictures import Pictures, times_of
+from searcher.transform.pictures import Pictures, StoredThumbnails, times_of
 from tests.unit.searcher.transform.drawing import drawn
 
 
@@ -46,6 +48,30 @@ class Files:
 
     def of_uri(self, uri: str) -> Pictures | None:
         return self.files.get(uri)
+
+
+class Thumbnails:
+    """Thumbnails of videos by id, and their pictures."""
+
+    def __init__(self, **stored: Still) -> None:
+        self.stored = stored
+
+    def of(self, video_id: str) -> "Stored | None":
+        return Stored(self.stored[video_id]) if video_id in self.stored else None
+
+    def of_thumbnails(self, thumbnails: StoredThumbnails) -> Pictures:
+        assert isinstance(thumbnails, Stored)
+        return thumbnails.pictures
+
+
+@dataclass
+class Stored:
+    """The thumbnails of one video."""
+
+    pictures: Still
+
+    def nearest(self, times: Sequence[float]) -> Sequence[Thumbnail]:
+        raise NotImplementedError
 
 
 POLICIES = Policies(Policy(copy_probability=0.75, review_probability=0.1))
@@ -95,7 +121,10 @@ def test_nothing_is_read_without_a_match() -> None:
     ("query", "film", "seconds", "reason"),
     [
         (None, Still(drawn(1)), 60.0, "the query's file is not on this machine"),
-        (Still(drawn(1)), None, 60.0, "the reference's file is not on this machine"),
+        (
+            *(Still(drawn(1)), None, 60.0),
+            "the reference's file is not on this machine, and it has no thumbnails",
+        ),
         (Still(drawn(1)), Still(drawn(2)), 60.0, "no transform of the picture is certain"),
         (
             Still(drawn(1)),
@@ -216,6 +245,43 @@ def test_a_candidate_that_is_no_copy_is_told_without_an_edit() -> None:
     assert [one["transform"]["words"] for one in answer["matches"]] == ["at about 0.5 x speed"]
     (candidate,) = answer["candidates"]
     assert (candidate["decision"], "transform" in candidate) == ("no_match", False)
+
+
+def with_thumbnails(files: Files, thumbnails: Thumbnails, query: Still, given: Match) -> Match:
+    """The match after its pictures were compared."""
+    finder = TransformFinder(files, 60.0, thumbnails=thumbnails)
+    found = finder.add_to(report(given), query, str, POLICIES, thumbnails_of=thumbnails.of)
+    return found.judged[0][0]
+
+
+def test_a_reference_without_a_file_is_compared_by_its_thumbnails() -> None:
+    film, other = Still(shrink_to(drawn(1), 96)), Still(shrink_to(drawn(2), 96))
+    doubtful, query = match("film", probability=0.3), Still(drawn(1))
+    copy = with_thumbnails(Files(), Thumbnails(film=film), query, doubtful)
+    assert copy.evidence["verification"]["outcome"] == "confirmed"
+    assert copy.evidence["verification"]["pictures"] == "thumbnails"
+    assert copy.probability > 0.9
+    none = with_thumbnails(Files(), Thumbnails(film=other), query, doubtful)
+    assert none.evidence["verification"]["outcome"] == "not_confirmed"
+    assert none.probability < 0.3
+
+
+def test_a_file_is_preferred_to_thumbnails() -> None:
+    film, thumbnails = Still(drawn(1)), Thumbnails(film=Still(drawn(2)))
+    found = with_thumbnails(Files(film=film), thumbnails, Still(drawn(1)), match("film"))
+    assert found.evidence["verification"]["pictures"] == "file"
+    assert found.evidence["verification"]["outcome"] == "confirmed"
+    assert not thumbnails.stored["film"].asked
+
+
+@pytest.mark.parametrize("error", [StorageError("gone"), VideoError("damaged")])
+def test_thumbnails_that_cannot_be_read_change_nothing(error: Exception) -> None:
+    doubtful = match("film", probability=0.3)
+    torn = Thumbnails(film=Still(drawn(1), error=error))
+    found = with_thumbnails(Files(), torn, Still(drawn(1)), doubtful)
+    assert found.probability == 0.3
+    assert found.transform is not None
+    assert found.transform["not_compared"] == "the pictures cannot be read"
 
 
 def test_a_match_that_cannot_be_compared_keeps_its_decision() -> None:

@@ -81,6 +81,7 @@ def test_the_evidence_says_what_was_compared_and_what_it_changed() -> None:
     found = verified(match("film", probability=0.3), CONFIRMED).evidence["verification"]
     assert found == {
         "outcome": "confirmed",
+        "pictures": "file",
         "fitting_points": 80,
         "shared_points": 90,
         "agreement": 0.9,
