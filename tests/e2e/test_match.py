@@ -158,3 +158,34 @@ def test_a_bank_decides_by_its_own_policy(films: Path, indexed: Path) -> None:
     assert answer["decision"] == "no_match"
     assert answer["matches"] == []
     assert answer["candidates"][0]["probability"] > 0.9
+
+
+def test_doubtful_matches_are_verified_with_thumbnails_after_the_originals_were_moved_away(
+    tmp_path: Path,
+) -> None:
+    films, data = tmp_path / "films", tmp_path / "data"
+    films.mkdir()
+    for name, seed in {"a.mp4": 1, "b.mp4": 2, "c.mp4": 3}.items():
+        draw(films / name, seed)
+    kept: Settings = {"STORYHASH_THUMBNAILS__ENABLED": "true"}
+    assert storyhash("index", films, "--data", data, "--profile", "offline", **kept).exit_code == 0
+    films.rename(tmp_path / "archive")
+    cropped, stranger = tmp_path / "cropped.mp4", draw(tmp_path / "stranger.mp4", 80)
+    quarter = (cv2.resize(one[:68, :120], (240, 136)) for one in small(film(2, 6.0)))
+    encode_video(cropped, quarter, FRAMES_PER_SECOND)
+    asked = "match", cropped, stranger, "--data", data, "--json"
+    before, _ = storyhash(*asked).lines
+    assert before["decision"] != "copy"
+    copy, unknown = storyhash(*asked, **COMPARED).lines
+    assert (copy["decision"], unknown["decision"]) == ("copy", "no_match")
+    (match,) = copy["matches"]
+    assert match["video_id"] == "b.mp4"
+    assert match["transform"]["words"] == "cropped to the top left 50% x 50%"
+    verification = match["evidence"]["verification"]
+    assert (verification["outcome"], verification["pictures"]) == ("confirmed", "thumbnails")
+    (looked_at,) = [
+        one["evidence"]["verification"]
+        for one in unknown["candidates"]
+        if "verification" in one["evidence"]
+    ]
+    assert (looked_at["outcome"], looked_at["pictures"]) == ("not_confirmed", "thumbnails")
