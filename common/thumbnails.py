@@ -1,4 +1,4 @@
-"""Thumbnails: small WebP pictures of a video, for people who judge matches.
+"""Thumbnails: small WebP pictures of a video, to judge and to verify matches.
 
 Packed, each picture is its time, its number of bytes and its bytes:
 

@@ -1,4 +1,4 @@
-"""Settings of thumbnails: small pictures of indexed videos, for people who judge matches."""
+"""Settings of thumbnails: small pictures of indexed videos, to judge and to verify matches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class ThumbnailSettings(SettingsGroup):
     enabled: bool = Field(
         False,
         description="Keep one small picture for each half second of a new video, in the folder "
-        "`thumbnails` of the data folder. They are deleted with the video. Over Kafka, set it for "
-        "embedders and searchers.",
+        "`thumbnails` of the data folder. People see them, and doubtful matches are verified with "
+        "them if the file is not on this machine. They are deleted with the video. Over Kafka, "
+        "set it for embedders and searchers.",
     )
     long_side: int = Field(
         160, ge=32, le=640, description="Pixels of the longer side of a thumbnail."

@@ -39,6 +39,16 @@ def test_fitting_points_make_a_copy_more_probable_and_none_less(probability: flo
     )
 
 
+@given(DOUBTFUL)
+def test_thumbnails_confirm_as_much_as_a_file_and_refute_less(probability: float) -> None:
+    doubtful = match("film", probability=probability)
+    for comparison in (PARTLY, CONFIRMED):
+        by_thumbnails = verified(doubtful, comparison, "thumbnails").probability
+        assert by_thumbnails == after(doubtful, comparison)
+    by_thumbnails = verified(doubtful, NOTHING_SHARED, "thumbnails").probability
+    assert after(doubtful, NOTHING_SHARED) < by_thumbnails < probability
+
+
 @given(DOUBTFUL, DOUBTFUL)
 def test_the_order_of_two_matches_stays_where_the_pictures_say_the_same(
     one: float, other: float
