@@ -42,8 +42,8 @@ _LEAST_FITTING = 12
 _STATIC_AGREEMENT = 0.99
 # The reference's thumbnails (160 pixels) instead of pictures of its file, for 108 edited copies and 138
 # non-matches (31 look-alikes): of the 102 copies that the file confirmed they confirmed 94, partly 6, and
-# 2 not, which is at most 7 % (95 %). No point fitted in a non-match. So a certain map counts the same, and
-# of the 91 doubtful copies above at most 17 + 0.07 * 74 are not confirmed.
+# 2 not, which is at most 7 % (95 %). No point fitted in a non-match. So a certain map counts the same,
+# and of the 91 doubtful copies above at most 17 + 0.07 * 74 are not confirmed.
 _THUMBNAILS_DIFFER_LOG_RATIO = -1.4
 
 # A map that many points fit, and in which nearly all of both pictures agrees: so it was for 75 of 98
