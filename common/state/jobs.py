@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
-from common.errors import TooManyJobsError
+from common.errors import TooManyJobsError, UsageError
 from common.settings import JobSettings
 from common.state.database import StateDatabase
 from common.state.events import job_finished
@@ -65,7 +65,8 @@ class JobStore(Store):
 
     def add(self, new: NewJob, once: Once | None = None) -> tuple[str, bool]:
         """Queue a job. Returns its id, and whether an earlier request with the same Idempotency-Key
-        queued it. Raises TooManyJobsError, ReusedKeyError."""
+        queued it. Raises TooManyJobsError, ReusedKeyError, and UsageError for an upload that never has a
+        place."""
 
         def make() -> dict[str, Any]:
             self._check(connection, new.owner, new.key_id, new.size)
@@ -240,6 +241,11 @@ class JobStore(Store):
 
     def _check(self, connection: Connection, owner: str, key_id: str, size: int) -> None:
         settings, is_open = self._settings, JOBS.c.state.in_(OPEN_STATES)
+        if size > settings.max_bytes:
+            raise UsageError(
+                f"the upload has {size} bytes; those of all jobs may have {settings.max_bytes} together "
+                "(STORYHASH_JOBS__MAX_BYTES)"
+            )
         own = func.coalesce(func.sum(case((JOBS.c.key_id == key_id, 1), else_=0)), 0)
         of_owner = func.coalesce(func.sum(case((JOBS.c.owner == owner, JOBS.c.bytes), else_=0)), 0)
         total, of_key, held = connection.execute(

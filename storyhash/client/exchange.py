@@ -22,7 +22,7 @@ from storyhash.client.refusals import Service
 from storyhash.client.retries import Retries
 
 Result = TypeVar("Result")
-Outcome: TypeAlias = httpx.Response | httpx.TransportError | None
+Outcome: TypeAlias = httpx.Response | httpx.RequestError | None
 Steps: TypeAlias = Generator[httpx.Request | float, Outcome, Result]
 _ENDED = frozenset({"done", "failed", "cancelled"})
 # How long the service is asked to wait for a change of a job.

@@ -23,8 +23,10 @@ class Service:
         self._key_setting = key_setting
         self._has_key = has_key
 
-    def silent(self, error: httpx.TransportError) -> ServiceError:
-        """The error for a service that does not respond."""
+    def silent(self, error: httpx.RequestError) -> ServiceError:
+        """The error for a service that does not respond, or whose response cannot be decoded."""
+        if isinstance(error, httpx.DecodingError):
+            return self.stranger("did not respond with what its Content-Encoding says")
         if isinstance(error, httpx.TimeoutException):
             return ServiceError(
                 f"{self.url} does not respond in time ({type(error).__name__}); it may be "

@@ -25,10 +25,10 @@ class Retries:
     most_seconds: float = 30.0
 
     def wait_after(
-        self, call: Call[Any], attempt: int, outcome: httpx.Response | httpx.TransportError
+        self, call: Call[Any], attempt: int, outcome: httpx.Response | httpx.RequestError
     ) -> float | None:
         """Seconds to wait before the next attempt; None if the outcome is final. attempt: from 1."""
-        if attempt >= self.attempts:
+        if attempt >= self.attempts or isinstance(outcome, httpx.DecodingError):
             return None
         if isinstance(outcome, httpx.Response):
             if outcome.status_code not in _TEMPORARY or outcome.status_code in call.accept:

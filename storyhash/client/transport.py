@@ -81,7 +81,7 @@ class SyncTransport(Closeable):
             if isinstance(step, httpx.Request):
                 try:
                     outcome = self._http.send(step)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
                     outcome = error
             else:
                 self._sleep(step)
@@ -108,7 +108,7 @@ class SyncTransport(Closeable):
                     yield answer
                 finally:
                     answer.close()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self.service.silent(error) from None
 
 
@@ -158,7 +158,7 @@ class AsyncTransport:
             if isinstance(step, httpx.Request):
                 try:
                     outcome = await self._http.send(step)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
                     outcome = error
             else:
                 await self._sleep(step)
@@ -176,7 +176,7 @@ class AsyncTransport:
                 yield answer
             finally:
                 await answer.aclose()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self.service.silent(error) from None
 
 

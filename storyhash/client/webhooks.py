@@ -42,8 +42,8 @@ def verify_webhook(
     age = (time.time() if now is None else now) - int(sent_at)
     if abs(age) > tolerance_seconds:
         raise WebhookSignatureError(
-            f"the message was sent {age:.0f} s ago; expected at most {tolerance_seconds} s, "
-            "so check the clock of this machine"
+            f"the message was sent {abs(age):.0f} s {'ago' if age > 0 else 'from now'}; expected at most "
+            f"{tolerance_seconds} s, so check the clock of this machine"
         )
     expected = signature(secret, given[ID_HEADER], int(sent_at), body).encode()
     # There are several while a secret is replaced.

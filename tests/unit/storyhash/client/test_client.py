@@ -26,6 +26,7 @@ from searcher.jobs.runner import JobRunner
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from storyhash.client.call import OPERATIONS, Call
+from storyhash.client.calls.embedder import model
 from storyhash.client.client import AsyncClient, Client
 from storyhash.client.retries import NO_RETRIES, ONLY_BUSY, Retries
 from storyhash.client.transport import SyncTransport
@@ -370,6 +371,23 @@ def test_a_newer_service_may_say_more_and_a_stranger_is_named() -> None:
         for words in ("responded with model_id", "did not respond with JSON", "responded with 404"):
             with pytest.raises(ServiceError, match=f"{words}.*is not a StoryHash service"):
                 client.model()
+
+
+def test_an_answer_that_cannot_be_decoded_is_that_of_a_stranger() -> None:
+    def broken() -> httpx.Response:
+        stream = httpx.ByteStream(b"no gzip")
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
+
+    transport, got = answering(broken(), broken())
+    with Client(URL, transport=transport) as client:
+        with pytest.raises(ServiceError, match=r"Content-Encoding.*is not a StoryHash service"):
+            client.model()
+        with (
+            pytest.raises(ServiceError, match="is not a StoryHash service"),
+            client.stream(model()) as answer,
+        ):
+            answer.read()
+    assert len(got) == 2
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -65,6 +65,12 @@ def test_what_is_forged_or_old_is_refused(changed: Any, body: bytes, now: int) -
         verify_webhook(SECRET, headers(**changed), body, now=now)
 
 
+@pytest.mark.parametrize(("late", "words"), [(400, "400 s ago"), (-400, "400 s from now")])
+def test_an_event_at_the_wrong_time_says_how_wrong_it_is(late: int, words: str) -> None:
+    with pytest.raises(WebhookSignatureError, match=f"sent {words}; expected at most 300 s"):
+        verify_webhook(SECRET, headers(), BODY, now=NOW + late)
+
+
 def test_another_secret_verifies_nothing() -> None:
     other = "whsec_AAAA9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     with pytest.raises(WebhookSignatureError, match="another secret"):
