@@ -54,8 +54,8 @@ class PictureFeatureStore:
         return self._cache / self._model_id / "pictures" / f"{name}.npz"
 
     def read(self, segments: int) -> Iterator[tuple[PictureFilm, QueryFeatures]]:
-        """The first films that have this number of informative segments together, or a few more. Raises
-        UsageError if they are not all extracted."""
+        """The first films that have this number of informative segments together, or a few more; those
+        without any are left out. Raises UsageError if they are not all extracted."""
         left = segments
         for film in picture_films(self._pictures):
             if left <= 0:
@@ -63,8 +63,9 @@ class PictureFeatureStore:
             cached = read_cached_query(self.path(film))
             if cached is None:
                 raise UsageError(f"{film.path}: not extracted; run the same command again")
-            yield film, cached.query
-            left -= _informative_segments(cached.query)
+            if found := _informative_segments(cached.query):
+                yield film, cached.query
+            left -= found
 
     def extract(
         self, segments: int, make: MakeStage, workers: int | None = None

@@ -107,6 +107,15 @@ def test_films_are_embedded_once_and_a_larger_number_keeps_them(
     np.testing.assert_array_equal(many[1][1].view("identity").rows, few[1][1].view("identity").rows)
 
 
+def test_a_film_that_shows_nothing_is_left_out(
+    pictures: Path, tmp_path: Path, stage: EmbedderStage
+) -> None:
+    cv2.imwrite(str(pictures / "a.png"), np.full((400, 640, 3), 90, np.uint8))
+    store = PictureFeatureStore(tmp_path / "cache", stage.model_id, pictures)
+    assert sum(store.extract(9, make, workers=1)) >= 9
+    assert [film.number for film, _ in store.read(9)] == [1, 2]
+
+
 def test_an_unreadable_picture_is_named(pictures: Path, tmp_path: Path) -> None:
     (pictures / "a.png").write_bytes(b"no picture")
     store = PictureFeatureStore(tmp_path / "cache", "model", pictures)
