@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from common.types import UInt8Array
 from common.video import decode_images
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.distractors import PREFIX
+from searcher.transform.pictures import PictureKind
 
 SEGMENTS, SEGMENT_SECONDS = 8, 4.0
 """Segments of a film, and the seconds of each."""
@@ -40,6 +42,7 @@ class PictureFilm:
 
     number: int
     path: Path
+    kind: ClassVar[PictureKind] = "file"
 
     @property
     def video(self) -> DatasetVideo:

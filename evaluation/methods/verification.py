@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from common.sandbox.limits import Check
 from common.settings import VideoSettings
@@ -20,7 +21,7 @@ from searcher.matching.scoring.policy import Policies
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
 from searcher.transform.picture_memory import RememberedKeypoints
-from searcher.transform.pictures import Pictures
+from searcher.transform.pictures import PictureKind, Pictures
 
 _REMEMBERED = 64
 # Pictures that are kept when the next report of the same query begins: at most 360 MB.
@@ -33,6 +34,7 @@ class _SourcePictures:
 
     path: Path
     limits: VideoSettings
+    kind: ClassVar[PictureKind] = "file"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         return pictures_of(self.path, times, self.limits, short_side=side, beat=check)
@@ -45,6 +47,7 @@ class _KeptPictures:
     pictures: Pictures
     name: str
     kept: dict[tuple[str, int, float], UInt8Array]
+    kind: ClassVar[PictureKind] = "file"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         missing = [one for one in times if (self.name, side, one) not in self.kept]
@@ -63,6 +66,7 @@ class _EditPictures:
     query: Query
     edits: EditedVideos
     limits: VideoSettings
+    kind: ClassVar[PictureKind] = "file"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         path = self.edits.path(self.query.video, self.query.transform)

@@ -86,6 +86,9 @@ class MatchQueries:
         if task.video_id is not None:
             video = visible_video(index.videos, task.video_id, caller)
             identity = QueryIdentity.of_video(video)
+            pictures = None
+            if self._transforms is not None:
+                pictures = self._transforms.of_video(video.video_id, video.uri, index.thumbnails.of)
 
             def of_video(matcher: Matcher) -> MatchReport:
                 report = matcher.match_video(
@@ -95,7 +98,7 @@ class MatchQueries:
                     without_banks=only.exclude_banks,
                     cancellation=cancellation,
                 )
-                return self._compared(index, video.uri, None, cancellation, matcher, report)
+                return self._compared(index, pictures, cancellation, matcher, report)
 
             report = report_of_video(video, of_video, answering, rules, self._metrics)
         else:
@@ -107,6 +110,9 @@ class MatchQueries:
             with self._embed(
                 source, task.name, answering.model_id, cancellation, on_decoded
             ) as query:
+                pictures = query.pictures
+                if pictures is None and self._transforms is not None:
+                    pictures = self._transforms.of_uri(str(source))
 
                 def of_query(matcher: Matcher, take_pass: TakePass) -> MatchReport:
                     return match_cascade(
@@ -117,7 +123,7 @@ class MatchQueries:
                         thorough=task.thorough,
                         compare=partial(
                             self._compared,
-                            *(index, str(source), query.pictures, cancellation, matcher),
+                            *(index, pictures, cancellation, matcher),
                         ),
                         cancellation=cancellation,
                     )
@@ -158,17 +164,15 @@ class MatchQueries:
     def _compared(
         self,
         index: VideoIndex,
-        uri: str,
         pictures: Pictures | None,
         cancellation: Cancellation,
         matcher: Matcher,
         report: MatchReport,
     ) -> MatchReport:
-        """The report after the pictures of its matches were compared. pictures: of the query; None: those
-        of its file. index: the first one. matcher: the one that made the report."""
+        """The report after the pictures of its matches were compared. pictures: of the query; None if it
+        has none here. index: the first one. matcher: the one that made the report."""
         if self._transforms is None:
             return report
-        pictures = pictures or self._transforms.of_uri(uri)
         return self._transforms.add_to(
             *(report, pictures, index.videos.uri_of, matcher.policies, cancellation),
             thumbnails_of=index.thumbnails.of,

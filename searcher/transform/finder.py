@@ -70,7 +70,7 @@ class TransformFinder:
     ) -> None:
         """seconds: the most time per report; 0 compares no picture. only_doubtful: no picture of other
         matches is compared, and they get no transform. comparer: `compare`, or one that remembers.
-        thumbnails: opens those of references without a file; None if they are not used."""
+        thumbnails: opens those of videos without a file; None if they are not used."""
         self._source = source
         self._seconds = seconds
         self._clock = clock
@@ -82,17 +82,14 @@ class TransformFinder:
         """See `PictureSource.of_uri`."""
         return self._source.of_uri(uri)
 
-    def _reference(
-        self, uri: str, thumbnails_of: ThumbnailsOf, video_id: str
-    ) -> tuple[Pictures, PictureKind] | None:
-        """The pictures of a reference: of its file, otherwise its thumbnails; None if it has neither."""
+    def of_video(self, video_id: str, uri: str, thumbnails_of: ThumbnailsOf) -> Pictures | None:
+        """The pictures of a video of the catalogue: of its file, otherwise its thumbnails; None if it has
+        neither."""
         pictures = self._source.of_uri(uri)
-        if pictures is not None:
-            return pictures, "file"
-        stored = None if self._thumbnails is None else thumbnails_of(video_id)
-        if self._thumbnails is None or stored is None:
-            return None
-        return self._thumbnails.of_thumbnails(stored), "thumbnails"
+        if pictures is not None or self._thumbnails is None:
+            return pictures
+        stored = thumbnails_of(video_id)
+        return None if stored is None else self._thumbnails.of_thumbnails(stored)
 
     @step("compare pictures")
     def add_to(
@@ -107,7 +104,7 @@ class TransformFinder:
         """The report with the field `transform` in every copy and every match to review, after doubtful
         matches were verified.
 
-        query: the query's pictures; None if its file is not on this machine. uri_of: the URI of a
+        query: the query's pictures; None if it has none on this machine. uri_of: the URI of a
         reference. policies: decide again. thumbnails_of: the reference's thumbnails, which are used where
         its file is not on this machine. Raises CancelledError.
         """
@@ -123,8 +120,8 @@ class TransformFinder:
         best = [runs[number] for number in worth[:MOST_COMPARED]]
         chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
 
-        def opened(video_id: str) -> tuple[Pictures, PictureKind] | None:
-            return self._reference(uri_of(video_id), thumbnails_of, video_id)
+        def opened(video_id: str) -> Pictures | None:
+            return self.of_video(video_id, uri_of(video_id), thumbnails_of)
 
         memory = _Memory.of(chosen, query, opened) if self._seconds else None
         for place, number in enumerate(worth):
@@ -140,7 +137,8 @@ class TransformFinder:
             made = transform_json(run.evidence.get("tempo"), picture, reason)
             run = replace(run, transform=made)
             if comparison is not None and memory is not None:
-                run = verified(run, comparison, memory.kinds[run.video_id])
+                run = verified(run, comparison, memory.kind_of(run))
+                memory.forget(run)
             runs[number] = run
         return report.with_matches(runs, policies)
 
@@ -151,7 +149,7 @@ class TransformFinder:
         if memory is None:
             return None, f"pictures are not compared ({_SETTING} is 0)"
         if memory.query is None:
-            return None, "the query's file is not on this machine"
+            return None, f"the query's file is not on this machine, and {_NO_THUMBNAILS}"
         reference = memory.references.get(match.video_id)
         if reference is None:
             return None, f"the reference's file is not on this machine, and {_NO_THUMBNAILS}"
@@ -173,7 +171,6 @@ class TransformFinder:
             return None, f"there was not enough time ({_SETTING})"
         except (VideoError, StorageError):
             return None, "the pictures cannot be read"
-        memory.forget(match)
         return comparison, "" if comparison.transform else "no transform of the picture is certain"
 
 
@@ -193,11 +190,10 @@ def _worth_comparing(report: MatchReport) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class _Memory:
     """What one report reads: the pictures of the query and of the references, by video id. None, or
-    missing, where there are none. kinds: where those of a reference come from."""
+    missing, where there are none."""
 
     query: RememberedPictures | None
     references: dict[str, RememberedPictures]
-    kinds: dict[str, PictureKind]
     keypoints: RememberedKeypoints
     waiting: Counter[str]
 
@@ -206,34 +202,38 @@ class _Memory:
         cls,
         matches: Sequence[Match],
         query: Pictures | None,
-        opened: Callable[[str], tuple[Pictures, PictureKind] | None],
+        opened: Callable[[str], Pictures | None],
     ) -> _Memory:
         """For the matches that are compared. opened: the pictures of a reference. Nothing is read yet."""
         waiting = Counter(match.video_id for match in matches)
         keypoints = RememberedKeypoints()
         if query is None:
-            return cls(None, {}, {}, keypoints, waiting)
+            return cls(None, {}, keypoints, waiting)
         times: dict[str, list[Times]] = {match.video_id: [] for match in matches}
         for match in matches:
             times[match.video_id] += times_of(match)
         query_seconds = {one.query_seconds for some in times.values() for one in some}
         room = MOST_TOGETHER - len(query_seconds)
         references: dict[str, RememberedPictures] = {}
-        kinds: dict[str, PictureKind] = {}
         for name, some in times.items():
-            found = opened(name)
+            pictures = opened(name)
             wanted = {seconds for one in some for seconds in one.reference_seconds}
             together = waiting[name] > 1 and len(wanted) <= room
             room -= len(wanted) if together else 0
-            if found is not None:
-                pictures, kinds[name] = found
+            if pictures is not None:
                 references[name] = RememberedPictures(
                     pictures, REFERENCE_SIDE, wanted if together else ()
                 )
         return cls(
             RememberedPictures(query, QUERY_SIDE, query_seconds),
-            *(references, kinds, keypoints, waiting),
+            *(references, keypoints, waiting),
         )
+
+    def kind_of(self, match: Match) -> PictureKind:
+        """Where the pictures come from that were compared for a match: thumbnails if one side's did."""
+        sides = self.query, self.references.get(match.video_id)
+        kinds = [one.kind for one in sides if one is not None]
+        return "thumbnails" if "thumbnails" in kinds else "file"
 
     def forget(self, match: Match) -> None:
         """A match was compared: after the last one of a video, its pictures are let go."""

@@ -11,7 +11,7 @@ from common.errors import VideoError
 from common.sandbox.limits import Check
 from common.types import UInt8Array
 from searcher.transform.keypoints import Keypoints
-from searcher.transform.pictures import Pictures
+from searcher.transform.pictures import PictureKind, Pictures
 
 MOST_TOGETHER = 64
 """Pictures that one report reads for several matches and keeps: about 20 MB, at most 180 MB."""
@@ -45,6 +45,11 @@ class RememberedPictures:
                 self._together = []
         self._read(sorted(set(times)), check)
         return self._known
+
+    @property
+    def kind(self) -> PictureKind:
+        """Where they come from."""
+        return self._pictures.kind
 
     @property
     def known(self) -> Mapping[float, UInt8Array]:

@@ -22,11 +22,16 @@ _MOST_GUESSES = 9
 
 
 PictureKind: TypeAlias = Literal["file", "thumbnails"]
-"""Where the pictures of a reference come from."""
+"""Where the pictures of a video come from."""
 
 
 class Pictures(Protocol):
     """The pictures of one video."""
+
+    @property
+    def kind(self) -> PictureKind:
+        """Where they come from; the clips of a decoded query count as its file."""
+        ...
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         """One picture, uint8 (H, W, 3), per time; its short side is at most `side` pixels.

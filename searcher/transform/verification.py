@@ -59,8 +59,8 @@ def is_doubtful(match: Match) -> bool:
 
 
 def verified(match: Match, comparison: PictureComparison, pictures: PictureKind = "file") -> Match:
-    """The match with the probability that it has after its pictures were compared. pictures: those of
-    the reference."""
+    """The match with the probability that it has after its pictures were compared. pictures: "thumbnails"
+    if those of one side are."""
     static = match.evidence.get("limited_by") is not None
     outcome = _outcome(comparison, static=static)
     evidence: Mapping[str, Any] = {

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from common.types import UInt8Array, check_array
 from common.uris import is_remote
 from common.video.clip import decode_clip
 from ingest.source_pictures import pictures_of
-from searcher.transform.pictures import StoredThumbnails
+from searcher.transform.pictures import PictureKind, StoredThumbnails
 
 _HEADER_BYTES = 4096
 _CHANNELS = 3
@@ -110,6 +110,7 @@ class FilePictures:
 
     reader: PictureReader
     path: str
+    kind: ClassVar[PictureKind] = "file"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         """See `Pictures`."""
@@ -122,6 +123,7 @@ class ClipPictures:
 
     reader: PictureReader
     segments: SegmentSpool
+    kind: ClassVar[PictureKind] = "file"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         """See `Pictures`. Raises StorageError too."""
@@ -146,6 +148,7 @@ class ThumbnailPictures:
 
     reader: PictureReader
     thumbnails: StoredThumbnails
+    kind: ClassVar[PictureKind] = "thumbnails"
 
     def at(self, times: Sequence[float], side: int, check: Check) -> Iterator[UInt8Array]:
         """See `Pictures`. Raises StorageError too."""

@@ -46,7 +46,7 @@ def match_new_video(
         )
         if transforms is None:
             return report
-        pictures = transforms.of_uri(video.uri)
+        pictures = transforms.of_video(video_id, video.uri, index.thumbnails.of)
         return transforms.add_to(
             *(report, pictures, index.videos.uri_of, matcher.policies),
             thumbnails_of=index.thumbnails.of,

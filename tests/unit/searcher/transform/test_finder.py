@@ -16,7 +16,7 @@ from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, MOST_IMPROBABLE, TransformFinder
 from searcher.transform.keypoints import Keypoints
-from searcher.transform.pictures import Pictures, StoredThumbnails, times_of
+from searcher.transform.pictures import PictureKind, Pictures, StoredThumbnails, times_of
 from tests.unit.searcher.transform.drawing import drawn
 
 
@@ -27,6 +27,7 @@ class Still:
     picture: UInt8Array
     asked: list[float] = field(default_factory=list)
     error: Exception | None = None
+    kind: PictureKind = "file"
 
     def at(
         self, times: Sequence[float], side: int, check: Callable[[], None]
@@ -61,7 +62,7 @@ class Thumbnails:
 
     def of_thumbnails(self, thumbnails: StoredThumbnails) -> Pictures:
         assert isinstance(thumbnails, Stored)
-        return thumbnails.pictures
+        return replace(thumbnails.pictures, kind="thumbnails")
 
 
 @dataclass
