@@ -25,6 +25,7 @@ from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
 from searcher.storage.video import Video
+from searcher.transform.finder import TransformFinder
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import RAW, Api, axis, embed
@@ -109,8 +110,10 @@ class Keyed:
         settings: HttpSettings = ALWAYS,
         embed: EmbedQuery = embed,
         whole: Any = None,
+        transforms: TransformFinder | None = None,
     ) -> None:
-        """whole: the generations and the incomplete videos (default: none of them)."""
+        """whole: the generations and the incomplete videos (default: none of them). transforms: compares
+        pictures (default: none are)."""
         self.api = Api(folder)
         self.state = state
         self._settings = settings
@@ -131,6 +134,7 @@ class Keyed:
             generations=whole,
             staged=whole,
             access=access_over(state, settings),
+            transforms=transforms,
             jobs=self.jobs,
             backups=self.backups,
             webhooks=WEBHOOKS,

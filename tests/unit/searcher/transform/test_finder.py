@@ -121,7 +121,10 @@ def test_nothing_is_read_without_a_match() -> None:
 @pytest.mark.parametrize(
     ("query", "film", "seconds", "reason"),
     [
-        (None, Still(drawn(1)), 60.0, "the query's file is not on this machine"),
+        (
+            *(None, Still(drawn(1)), 60.0),
+            "the query's file is not on this machine, and it has no thumbnails",
+        ),
         (
             *(Still(drawn(1)), None, 60.0),
             "the reference's file is not on this machine, and it has no thumbnails",
@@ -273,6 +276,32 @@ def test_a_file_is_preferred_to_thumbnails() -> None:
     assert found.evidence["verification"]["pictures"] == "file"
     assert found.evidence["verification"]["outcome"] == "confirmed"
     assert not thumbnails.stored["film"].asked
+
+
+@pytest.mark.parametrize("files", [Files(), Files(film=Still(drawn(1)))])
+def test_a_query_without_a_file_is_compared_by_its_thumbnails(files: Files) -> None:
+    small = Still(shrink_to(drawn(1), 96))
+    thumbnails = Thumbnails(query=small, film=small)
+    finder = TransformFinder(files, 60.0, thumbnails=thumbnails)
+    query = finder.of_video("query", "/elsewhere/query.mp4", thumbnails.of)
+    given = report(match("film", probability=0.3))
+    found = finder.add_to(given, query, str, POLICIES, thumbnails_of=thumbnails.of)
+    verification = found.matches[0].evidence["verification"]
+    assert (verification["outcome"], verification["pictures"]) == ("confirmed", "thumbnails")
+    assert found.decision == "copy"
+
+
+def test_a_video_is_opened_by_its_file_if_it_is_here() -> None:
+    film, small = Still(drawn(1)), Still(drawn(2))
+    thumbnails = Thumbnails(film=small)
+    finder = TransformFinder(Files(here=film), 60.0, thumbnails=thumbnails)
+    assert finder.of_video("film", "here", thumbnails.of) is film
+    opened = finder.of_video("film", "elsewhere", thumbnails.of)
+    assert opened is not None
+    assert opened.kind == "thumbnails"
+    assert finder.of_video("other", "elsewhere", thumbnails.of) is None
+    unused = TransformFinder(Files(), 60.0)
+    assert unused.of_video("film", "elsewhere", thumbnails.of) is None
 
 
 @pytest.mark.parametrize("error", [StorageError("gone"), VideoError("damaged")])
