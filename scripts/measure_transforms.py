@@ -28,7 +28,7 @@ from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film, Transform, TransformResult
 from evaluation.transforms.registry import choose, context_for
 from searcher.transform.estimate import Moment, PictureTransform, estimate, turn_of
-from searcher.transform.pictures import QUERY_SIDE, REFERENCE_SIDE
+from searcher.transform.pictures import QUERY_SIDES, REFERENCE_SIDE
 from searcher.transform.regions import Region
 
 SECONDS, RATE = 3.0, 8.0
@@ -155,7 +155,7 @@ def moments_of(made: TransformResult, film: Film, name: str) -> list[Moment]:
         there += rng.uniform(-0.25, 0.25)
         moments.append(
             Moment(
-                at(edit, seconds, QUERY_SIDE),
+                at(edit, seconds, QUERY_SIDES["file"]),
                 tuple(at(film, there + step, REFERENCE_SIDE) for step in _STEPS_SECONDS),
             )
         )

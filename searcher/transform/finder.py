@@ -25,7 +25,7 @@ from searcher.transform.estimate import (
 )
 from searcher.transform.picture_memory import MOST_TOGETHER, RememberedKeypoints, RememberedPictures
 from searcher.transform.pictures import (
-    QUERY_SIDE,
+    QUERY_SIDES,
     REFERENCE_SIDE,
     PictureKind,
     Pictures,
@@ -225,7 +225,7 @@ class _Memory:
                     pictures, REFERENCE_SIDE, wanted if together else ()
                 )
         return cls(
-            RememberedPictures(query, QUERY_SIDE, query_seconds),
+            RememberedPictures(query, QUERY_SIDES[query.kind], query_seconds),
             *(references, keypoints, waiting),
         )
 

@@ -10,19 +10,20 @@ from common.sandbox.limits import Check
 from common.thumbnails import Thumbnail
 from common.types import Match, UInt8Array
 
-QUERY_SIDE = 360
-"""Pixels of the short side. A picture in a picture may be a quarter of it."""
+PictureKind: TypeAlias = Literal["file", "thumbnails"]
+"""Where the pictures of a video come from."""
+
 REFERENCE_SIDE = 240
+"""Pixels of the short side. A thumbnail is enlarged to it."""
+QUERY_SIDES: Mapping[PictureKind, int] = {"file": 360, "thumbnails": REFERENCE_SIDE}
+"""The same for the query. A picture in a picture may be a quarter of it. Larger thumbnails show no
+more."""
 # Shares of the matched range at which the pictures are compared.
 _SHARES = (0.25, 0.5, 0.75)
 # Times found by matching are wrong by up to half a second.
 _STEPS_SECONDS = (0.0, -0.25, 0.25, -0.5, 0.5)
 # Without an order in time, a window of the query lies somewhere in its most similar segment.
 _MOST_GUESSES = 9
-
-
-PictureKind: TypeAlias = Literal["file", "thumbnails"]
-"""Where the pictures of a video come from."""
 
 
 class Pictures(Protocol):

@@ -35,7 +35,8 @@ class Verification(Schema):
     probability_before: float
     pictures: Literal["file", "thumbnails"] | None = Field(
         None,
-        description="Where the reference's pictures came from: its file, or the stored thumbnails. "
+        description="Where the pictures came from: `thumbnails` if those of the query or of the "
+        "reference were compared, else `file`. "
         "Absent in matches of earlier versions.",
     )
 

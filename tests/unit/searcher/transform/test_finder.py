@@ -16,7 +16,14 @@ from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies, Policy
 from searcher.transform.finder import MOST_COMPARED, MOST_IMPROBABLE, TransformFinder
 from searcher.transform.keypoints import Keypoints
-from searcher.transform.pictures import PictureKind, Pictures, StoredThumbnails, times_of
+from searcher.transform.pictures import (
+    QUERY_SIDES,
+    REFERENCE_SIDE,
+    PictureKind,
+    Pictures,
+    StoredThumbnails,
+    times_of,
+)
 from tests.unit.searcher.transform.drawing import drawn
 
 
@@ -28,11 +35,12 @@ class Still:
     asked: list[float] = field(default_factory=list)
     error: Exception | None = None
     kind: PictureKind = "file"
+    sides: set[int] = field(default_factory=set)
 
     def at(
         self, times: Sequence[float], side: int, check: Callable[[], None]
     ) -> Iterator[UInt8Array]:
-        del side
+        self.sides.add(side)
         for seconds in times:
             check()
             self.asked.append(seconds)
@@ -108,6 +116,7 @@ def test_a_copy_gets_the_transform_of_its_pictures() -> None:
     assert 10.0 < min(query.asked) < max(query.asked) < 14.0
     assert film.asked == sorted(set(film.asked))
     assert 1.5 < min(film.asked) < max(film.asked) < 6.5
+    assert (query.sides, film.sides) == ({QUERY_SIDES["file"]}, {REFERENCE_SIDE})
 
 
 def test_nothing_is_read_without_a_match() -> None:
@@ -289,6 +298,7 @@ def test_a_query_without_a_file_is_compared_by_its_thumbnails(files: Files) -> N
     verification = found.matches[0].evidence["verification"]
     assert (verification["outcome"], verification["pictures"]) == ("confirmed", "thumbnails")
     assert found.decision == "copy"
+    assert small.sides == {REFERENCE_SIDE}
 
 
 def test_a_video_is_opened_by_its_file_if_it_is_here() -> None:
