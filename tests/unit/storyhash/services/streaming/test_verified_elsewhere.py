@@ -63,8 +63,8 @@ def test_an_edited_copy_that_arrives_is_verified_without_any_file(tmp_path: Path
         opened_reviews() as reviews,
     ):
         for name, edit in (("film.mp4", unchanged), ("copy.mp4", letterbox_and_caption)):
-            events = produced(tmp_path, name, edit, settings)
-            for message in embedder.process([item(one) for one in events]):
+            sent = produced(tmp_path, name, edit, settings)
+            for message in embedder.process([item(one) for one in sent]):
                 publisher.publish(message)
         received = list(transport.scan(LOG))
         handler_of(index).process([Item(from_message(one), one) for one in received])
@@ -81,9 +81,9 @@ def test_an_edited_copy_that_arrives_is_verified_without_any_file(tmp_path: Path
             wait_until(lambda: not index.staging.unmatched(), "every match", 300, 0.01)
         finally:
             end_all([announcer])
-    events = [from_message(one).event for one in transport.scan(MATCHES)]
+    told = [from_message(one).event for one in transport.scan(MATCHES)]
     (report,) = (
-        one.report for one in events if isinstance(one, MatchEvent) and one.video_id == "copy.mp4"
+        one.report for one in told if isinstance(one, MatchEvent) and one.video_id == "copy.mp4"
     )
     (found, *_) = report["matches"]
     assert found["video_id"] == "film.mp4"
