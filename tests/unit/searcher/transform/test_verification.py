@@ -73,6 +73,14 @@ def test_in_a_static_scene_nearly_every_part_must_agree() -> None:
     assert after(static, replace(CONFIRMED, agreement=1.0)) > 0.9
 
 
+def test_in_a_static_scene_thumbnails_must_agree_more_because_they_hide_a_line_of_text() -> None:
+    static = match("film", probability=0.42, limited_by="static_scene")
+    nearly, whole = (replace(CONFIRMED, agreement=share) for share in (0.991, 1.0))
+    assert after(static, nearly) > 0.9
+    assert verified(static, nearly, "thumbnails").probability < 0.42
+    assert verified(static, whole, "thumbnails").probability > 0.9
+
+
 def test_a_map_in_which_the_pictures_differ_counts_less() -> None:
     doubtful = match("film", probability=0.01)
     logo = replace(CONFIRMED, agreement=0.5)
