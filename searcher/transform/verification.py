@@ -38,8 +38,8 @@ _LOG_RATIO: dict[Outcome, float] = {
 }
 _LEAST_FITTING = 12
 # In a static scene, the background of another video of the same scene fits too. There nearly every part
-# of the picture must agree. Where thumbnails of both sides were compared, 99.0 % of a terminal agreed with
-# itself with one other line of text, and 100 % with a copy (five static scenes, sharp and coded coarsely).
+# of the picture must agree. With thumbnails of both sides, 99.0 % of a terminal agreed with the same with
+# one other line of text, and 100 % with a copy (five static scenes, sharp and coded coarsely).
 _STATIC_AGREEMENT: dict[PictureKind, float] = {"file": 0.99, "thumbnails": 0.995}
 # The reference's thumbnails (160 pixels) instead of pictures of its file, for 108 edited copies and 138
 # non-matches (31 look-alikes): of the 102 copies that the file confirmed they confirmed 94, partly 6, and
