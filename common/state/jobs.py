@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, tuple_, update
 
 from common.errors import TooManyJobsError, UsageError
 from common.settings import JobSettings
@@ -221,17 +221,18 @@ class JobStore(Store):
         return [to_job(row, positions) for row in rows], following, total
 
     def trim(self) -> None:
-        """Delete ended jobs that are too old or too many."""
+        """Delete ended jobs that are too old or too many, those that ended first."""
         ended = JOBS.c.state.not_in(OPEN_STATES)
+        end = JOBS.c.finished_at, JOBS.c.number
         before = self._now() - self.kept_milliseconds
         with self._database.change() as connection:
             connection.execute(delete(JOBS).where(ended, JOBS.c.finished_at < before))
-            newest = select(JOBS.c.number).where(ended).order_by(JOBS.c.number.desc())
-            first = connection.execute(
+            newest = select(*end).where(ended).order_by(*(column.desc() for column in end))
+            too_many = connection.execute(
                 newest.offset(self._settings.max_results).limit(1)
-            ).scalar_one_or_none()
-            if first is not None:
-                connection.execute(delete(JOBS).where(ended, JOBS.c.number <= first))
+            ).one_or_none()
+            if too_many is not None:
+                connection.execute(delete(JOBS).where(ended, tuple_(*end) <= tuple(too_many)))
 
     def open_ids(self, owner: str) -> set[str]:
         """The ids of queued and running jobs: those whose uploads are needed."""

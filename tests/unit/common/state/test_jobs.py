@@ -160,6 +160,20 @@ def test_of_too_many_results_the_oldest_go(store: JobStore) -> None:
     assert [job.id for job in store.page(None, None, 9)[0]] == [waiting, ids[2], ids[1]]
 
 
+def test_a_long_job_that_ended_last_is_not_among_the_oldest(store: JobStore, clock: Clock) -> None:
+    long_id = add(store)
+    long_job = taken(store)
+    ids = []
+    for _ in range(2):
+        clock.now += 1
+        ids.append(add(store))
+        store.finish(taken(store), DONE, result={})
+    clock.now += 1
+    store.finish(long_job, DONE, result={})
+    store.trim()
+    assert [job.id for job in store.page(None, None, 9)[0]] == [ids[1], long_id]
+
+
 def test_cancelling_ends_asks_or_deletes(store: JobStore) -> None:
     first, second = add(store), add(store)
     running = taken(store)
