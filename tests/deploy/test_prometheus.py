@@ -65,6 +65,12 @@ def test_alerts_fire_when_they_should_and_not_otherwise() -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+def test_slow_cases_evaluate_recorded_series_before_the_alerts_on_them() -> None:
+    # A group that is not listed comes in any order.
+    groups = [group["name"] for group in load(RULES)["groups"]]
+    assert load(RULES_TESTS[1])["group_eval_order"] == groups
+
+
 def test_an_alert_that_never_fires_would_be_seen(tmp_path: Path) -> None:
     # Its own rule and its own cases: each minute of a test evaluates every rule of a file.
     alert = "StoryHashNotReady"
