@@ -21,13 +21,14 @@ from common.sandbox.limits import Check
 from common.settings import VideoSettings
 from common.types import UInt8Array
 from common.video import decode_images
+from common.video.formats import PICTURE_SUFFIXES
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.distractors import PREFIX
 from searcher.transform.pictures import PictureKind
 
 SEGMENTS, SEGMENT_SECONDS = 8, 4.0
 """Segments of a film, and the seconds of each."""
-_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
+_SUFFIXES = PICTURE_SUFFIXES | {".webp"}
 # Width of the window as a share of the picture's width. Smaller parts show little but blur.
 _NARROWEST, _WIDEST = 0.3, 0.8
 _ASPECT = 16 / 9
@@ -71,7 +72,9 @@ def picture_films(folder: Path) -> Iterator[PictureFilm]:
     and so on; the same in every run. Raises UsageError for a folder without pictures."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise UsageError(f"{folder}: expected a folder of pictures ({', '.join(_SUFFIXES)})")
+        raise UsageError(
+            f"{folder}: expected a folder of pictures ({', '.join(sorted(_SUFFIXES))})"
+        )
     return (PictureFilm(number, paths[number % len(paths)]) for number in count())
 
 

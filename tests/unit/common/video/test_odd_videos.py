@@ -168,16 +168,17 @@ def exif_orientation(value: int) -> bytes:
     return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (1, ["red", "green", "blue", "white"]),
-        (2, ["green", "red", "white", "blue"]),
-        (3, ["white", "blue", "green", "red"]),
-        (6, ["blue", "red", "white", "green"]),
-        (8, ["green", "white", "red", "blue"]),
-    ],
-)
+# The corners of a picture that is turned as its camera was, by the orientation in its EXIF data.
+TURNED = [
+    (1, ["red", "green", "blue", "white"]),
+    (3, ["white", "blue", "green", "red"]),
+    (6, ["blue", "red", "white", "green"]),
+    (8, ["green", "white", "red", "blue"]),
+]
+MIRRORED = (2, ["green", "red", "white", "blue"])
+
+
+@pytest.mark.parametrize(("value", "expected"), [*TURNED, MIRRORED])
 def test_a_photograph_is_turned_as_its_camera_was(
     tmp_path: Path, value: int, expected: list[str]
 ) -> None:
@@ -197,15 +198,7 @@ def png_with(kind: bytes, data: bytes) -> bytes:
     return plain[:header] + struct.pack(">I", len(data)) + kind + data + checksum + plain[header:]
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (1, ["red", "green", "blue", "white"]),
-        (3, ["white", "blue", "green", "red"]),
-        (6, ["blue", "red", "white", "green"]),
-        (8, ["green", "white", "red", "blue"]),
-    ],
-)
+@pytest.mark.parametrize(("value", "expected"), TURNED)
 def test_a_png_photograph_is_turned_too(tmp_path: Path, value: int, expected: list[str]) -> None:
     tiff = exif_orientation(value)[10:]
     (tmp_path / "1.png").write_bytes(png_with(b"eXIf", tiff))
