@@ -49,7 +49,11 @@ def problem(words: list[str]) -> str:
         if name not in command.commands:
             return f"no command {name!r}"
         command = command.commands[name]
-    options = {name for one in command.params for name in getattr(one, "opts", ())}
+    options = {
+        name
+        for one in command.params
+        for name in (*getattr(one, "opts", ()), *getattr(one, "secondary_opts", ()))
+    }
     named = {word.strip("[],.").partition("=")[0] for word in rest if "--" in word}
     unknown = {name for name in named if name.startswith("--")} - options
     return f"no option {', '.join(sorted(unknown))}" if unknown else ""
