@@ -40,8 +40,9 @@ class Background(ABC):
         self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
-        self._started = True
         self._thread.start()
+        # Not before: until then the thread would seem to have ended.
+        self._started = True
 
     def stop(self) -> None:
         """Tell it to end; `join` waits for its end."""

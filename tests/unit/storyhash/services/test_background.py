@@ -4,6 +4,7 @@ again is."""
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,6 +147,21 @@ def test_one_that_was_stopped_or_never_started_is_no_death(watched: Watched) -> 
     work.start()
     end_all([work, idle])
     assert watched.health.reasons() == {}
+
+
+def test_one_that_starts_is_no_death(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, reasons = Work(0, restarts=False), []
+    watched.watch.add(work)
+    start = threading.Thread.start
+
+    def slowly(thread: threading.Thread) -> None:
+        reasons.append(watched.health.reasons())
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    work.start()
+    end_all([work])
+    assert reasons == [{}]
 
 
 def fails(*_: Any, **__: Any) -> Any:
