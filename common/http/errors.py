@@ -110,7 +110,8 @@ def _methods(request: Request) -> set[str]:
     the first one."""
     route = request.scope["route"]
     documented = request.app.openapi()["paths"].get(route.path_format, {})
-    return {*route.methods, *map(str.upper, documented)}
+    methods = {*route.methods, *map(str.upper, documented)}
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 def error_handlers(app: FastAPI) -> None:

@@ -32,9 +32,9 @@ def tagged_response(request: Request, value: Any, settings: Any = None) -> Respo
 
 
 def not_modified(request: Request, tag: str) -> bool:
-    """Whether the client of a GET or HEAD has the version with this ETag already."""
+    """Whether the client of a GET has the version with this ETag already."""
     given = _names(request, "if-none-match")
-    return request.method in ("GET", "HEAD") and (tag in given or given == {"*"})
+    return request.method == "GET" and (tag in given or given == {"*"})
 
 
 def is_newer(request: Request, value: Any) -> bool:

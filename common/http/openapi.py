@@ -27,6 +27,8 @@ class DocumentedApp(FastAPI):
     def __init__(self, **options: Any) -> None:
         # Spans and metrics are our own. Older versions of FastAPI ignore this option.
         options["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
+        # Behind a proxy with TLS, FastAPI would redirect to http, and the key would follow.
+        options["redirect_slashes"] = False
         # Before FastAPI's own, which calls `setup`.
         self._making = threading.Lock()
         super().__init__(**options)
@@ -51,7 +53,7 @@ class DocumentedApp(FastAPI):
         super().setup()
         self.openapi_url = path
         if path is not None:
-            self.add_route(path, self._document, include_in_schema=False)
+            self.add_api_route(path, self._document, include_in_schema=False)
 
     async def _document(self, _: Request) -> Response:
         return await to_thread.run_sync(lambda: json_response(self.openapi()))

@@ -48,7 +48,7 @@ class RequestFacts:
 
     change: the action for the audit log; empty if the request changes nothing. target: the id of the
     changed object. code: the error code; empty if there is no error. meter: counts what the request uses;
-    None if the key has no quota.
+    None if the key has no quota. head_only: only the head of the response is sent.
     """
 
     request_id: str = ""
@@ -58,6 +58,7 @@ class RequestFacts:
     target: str = ""
     code: str = ""
     meter: QuotaMeter | None = None
+    head_only: bool = False
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:

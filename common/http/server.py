@@ -22,6 +22,7 @@ from common.http.connection import ConnectionBounds, bounded_protocol
 from common.http.direct_routes import DirectRoutes
 from common.http.errors import error_handlers, json_response
 from common.http.guard import RequestGuard, is_loopback
+from common.http.head_as_get import HeadAsGet
 from common.http.health import Health, Liveness, Readiness
 from common.http.key_guard import KeyGuard
 from common.http.openapi import DocumentedApp
@@ -216,6 +217,7 @@ def new_app(
     app = DocumentedApp(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
     app.add_middleware(DirectRoutes, routes=app.direct)
+    app.add_middleware(HeadAsGet)
     if access is not None:
         app.add_middleware(
             KeyGuard, access=access, settings=settings, open_paths=frozenset(open_paths)

@@ -76,7 +76,7 @@ def page_router(page: list[PageFile]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for file in page:
         for path in file.paths:
-            router.add_api_route(path, _route(file), methods=["GET", "HEAD"])
+            router.add_api_route(path, _route(file))
     return router
 
 

@@ -53,6 +53,7 @@ def test_a_request_is_counted_under_its_route_template_and_status() -> None:
             ("GET", "/v1/films/b/c"),
             ("GET", "/v1/films/bad"),
             ("POST", "/v1/films/a"),
+            ("HEAD", "/v1/films/a"),
         ]
     )
     route = "/v1/films/{film_id:path}"
@@ -60,6 +61,7 @@ def test_a_request_is_counted_under_its_route_template_and_status() -> None:
         ("GET", route, "200"): 2,
         ("GET", route, "500"): 1,
         ("POST", route, "405"): 1,
+        ("HEAD", route, "200"): 1,
     }
     labels = {"method": "GET", "route": route}
     sample = metrics.registry.get_sample_value

@@ -147,8 +147,25 @@ def test_a_route_that_is_not_there_and_a_method_it_does_not_have(client: Client)
     assert message_of(nowhere) == "no route '/nowhere'; /openapi.json lists them"
     answer = client.post("/count")
     assert error_of(answer) == (405, "method_not_allowed")
-    assert answer.headers["Allow"] == "GET"
-    assert message_of(answer) == "POST: expected GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
+    assert message_of(answer) == "POST: expected GET, HEAD"
+
+
+def test_the_openapi_document_has_one_method(client: Client) -> None:
+    answer = client.ask("OPTIONS", "/openapi.json")
+    assert error_of(answer) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+def test_head_is_get_without_the_body(client: Client) -> None:
+    for path, status in (("/livez", 200), ("/count?n=1", 200), ("/count?n=0", 400), ("/x", 404)):
+        got, head = client.get(path), client.ask("HEAD", path)
+        assert (got.status_code, head.status_code, head.content) == (status, status, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+
+
+def test_no_path_is_redirected(client: Client) -> None:
+    assert error_of(client.get("/count/?n=1")) == (404, "no_such_route")
 
 
 def test_a_malformed_parameter_is_named(client: Client) -> None:
