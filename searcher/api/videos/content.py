@@ -69,9 +69,9 @@ def content_router(catalogue: Catalogue, settings: HttpSettings) -> APIRouter:
         videos, caller = catalogue.current().index.videos, facts_of(request.scope).caller
         video = await to_thread.run_sync(visible_video, videos, video_id, caller)
         open_file = partial(_open, video, settings.content_folders)
-        descriptor, size = await to_thread.run_sync(open_file, limiter=limiter)
+        descriptor, found = await to_thread.run_sync(open_file, limiter=limiter)
         try:
-            return _response(descriptor, size, video, request.headers.get("range"), limiter)
+            return _response(descriptor, found, video, request, limiter)
         except BaseException:
             os.close(descriptor)
             raise
@@ -79,8 +79,8 @@ def content_router(catalogue: Catalogue, settings: HttpSettings) -> APIRouter:
     return router
 
 
-def _open(video: Video, folders: Sequence[Path]) -> tuple[int, int]:
-    """A descriptor of the video's file, and its size in bytes. Raises ApiError (404)."""
+def _open(video: Video, folders: Sequence[Path]) -> tuple[int, os.stat_result]:
+    """A descriptor of the video's file, and what the system says of it. Raises ApiError (404)."""
     if is_remote(video.uri):
         raise _no_content("the video came from an address, and StoryHash keeps no copy of a file")
     if not folders:
@@ -110,7 +110,7 @@ def _open(video: Video, folders: Sequence[Path]) -> tuple[int, int]:
     except ApiError:
         os.close(descriptor)
         raise
-    return descriptor, found.st_size
+    return descriptor, found
 
 
 def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
@@ -122,13 +122,23 @@ def _no_content(why: str) -> ApiError:
 
 
 def _response(
-    descriptor: int, size: int, video: Video, wanted: str | None, limiter: CapacityLimiter
+    descriptor: int,
+    found: os.stat_result,
+    video: Video,
+    request: Request,
+    limiter: CapacityLimiter,
 ) -> Response:
-    """The bytes of the Range header `wanted`; the whole file without one. Raises UsageError, ApiError
-    (416)."""
+    """The bytes of the Range header; the whole file without one, or if `If-Range` names another version
+    of the file. Raises UsageError, ApiError (416)."""
+    size, tag = found.st_size, f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+    head_only = facts_of(request.scope).head_only
+    wanted = request.headers.get("range")
+    if head_only or request.headers.get("if-range", tag) != tag:
+        wanted = None
     first, last = (0, size - 1) if wanted is None else _range(wanted, size)
     headers = {
         "Accept-Ranges": "bytes",
+        "ETag": tag,
         "Content-Length": str(last - first + 1),
         "Content-Type": _TYPES.get(Path(video.uri).suffix.lower(), "application/octet-stream"),
         "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
@@ -136,7 +146,7 @@ def _response(
     }
     if wanted is not None:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    blocks = _blocks(descriptor, first, last + 1, limiter)
+    blocks = _blocks(descriptor, first, first if head_only else last + 1, limiter)
     return _FileResponse(descriptor, blocks, 200 if wanted is None else 206, headers)
 
 

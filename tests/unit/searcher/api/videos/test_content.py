@@ -118,6 +118,28 @@ def test_a_range_that_is_none_is_refused(films: Films, wanted: str, status: int,
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
+def test_a_range_of_another_version_of_the_file_gives_the_whole_file(films: Films) -> None:
+    wanted = {"Range": "bytes=10-19"}
+    with films.client(films.folder) as client:
+        tag = client.get("/v1/videos/a.mp4/content").headers["etag"]
+        same = client.get("/v1/videos/a.mp4/content", headers={**wanted, "If-Range": tag})
+        os.utime(films.file("a.mp4"), (1, 1))
+        other = client.get("/v1/videos/a.mp4/content", headers={**wanted, "If-Range": tag})
+    assert (same.status_code, same.content) == PART
+    assert (other.status_code, other.content) == ALL
+    assert other.headers["etag"] != tag
+
+
+def test_head_tells_the_size_and_reads_nothing(
+    films: Films, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pread")
+    with films.client(films.folder) as client:
+        answer = client.ask("HEAD", "/v1/videos/a.mp4/content", headers={"Range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == "1024"
+
+
 def test_no_file_leaves_the_allowed_folders(films: Films) -> None:
     secret = films.file("secret.mp4", films.outside)
     (films.folder / "link.mp4").symlink_to(secret)
