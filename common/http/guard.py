@@ -1,4 +1,4 @@
-"""Checks before a route is called: Host and Origin headers, and the minimum transfer rate of the body."""
+"""Checks before a route is called: some headers, and the minimum transfer rate of the body."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class RequestGuard:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        """Check Host, Origin and Sec-Fetch-Site. Raises ApiError (400, 403)."""
-        host = origin = site = b""
+        """Check Host, Origin, Sec-Fetch-Site and Content-Encoding. Raises ApiError (400, 403, 415)."""
+        host = origin = site = encoding = b""
         hosts = 0
         for name, value in scope["headers"]:
             if name == b"host":
@@ -59,6 +59,8 @@ class RequestGuard:
                 origin = value
             elif name == b"sec-fetch-site":
                 site = value
+            elif name == b"content-encoding":
+                encoding = value
         if hosts > 1:
             raise ApiError(400, "usage", "the request has several Host headers", close=True)
         if host and host not in self._accepted:
@@ -67,6 +69,15 @@ class RequestGuard:
             self._check_origin(origin, host)
         elif site in _FOREIGN_SITES and scope["method"] not in _READING:
             raise _foreign_page("a page of another origin")
+        if encoding.strip().lower() not in (b"", b"identity"):
+            # Otherwise the body would be taken for damaged JSON, or for a damaged video.
+            shown = encoding[:100].decode("latin-1")
+            raise ApiError(
+                415,
+                "unsupported_media_type",
+                f"Content-Encoding: expected none, got {shown!r}; send the body uncompressed",
+                close=True,
+            )
 
     def _check_host(self, host: bytes) -> None:
         if not self._hosts.allow_host(_hostname(host)):

@@ -108,3 +108,9 @@ def test_what_a_browser_says_is_of_another_site_changes_nothing(
         answer = asked(on, method, Sec_Fetch_Site=site)
         assert answer == ((403, "forbidden_origin") if refused else 200)
         assert asked(on, method, Sec_Fetch_Site="same-origin") == 200
+
+
+def test_a_body_that_is_compressed_is_refused_as_such() -> None:
+    with client() as on:
+        assert asked(on, Content_Encoding="identity") == 200
+        assert asked(on, Content_Encoding="gzip") == (415, "unsupported_media_type")
