@@ -159,8 +159,14 @@ class _Form:
         if header != b"content-disposition":
             return
         _, options = parse_options_header(value)
-        if options.get(b"name") != _FIELD:
-            return
+        name = options.get(b"name")
+        if name != _FIELD:
+            # Ignored, a field `bank` would leave the video in another bank.
+            shown = (name or b"")[:100].decode("utf-8", "replace")
+            raise UsageError(
+                f"the form: unexpected field {shown!r}; it has only the video, in the field "
+                f"{_FIELD.decode()!r}, and the rest are query parameters of the address"
+            )
         if self._found:
             raise UsageError("the form: expected one video, got several")
         self._found = self._inside = True

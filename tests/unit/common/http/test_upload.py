@@ -80,6 +80,10 @@ def part(name: str, content: bytes, filename: str = "") -> bytes:
     return head.encode() + content + b"\r\n"
 
 
+def nameless(content: bytes) -> bytes:
+    return b"--line\r\nX: y\r\n\r\n" + content + b"\r\n"
+
+
 def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--line--\r\n"
 
@@ -106,9 +110,7 @@ def test_the_parameter_name_names_it_whatever_it_comes_in(client: Client) -> Non
 
 
 def test_the_field_file_of_a_form_is_the_video_and_its_filename_its_name(client: Client) -> None:
-    answer = client.post(
-        "/asked", data={"comment": "mine"}, files={"file": ("film.mp4", b"video\r\n--lin")}
-    )
+    answer = client.post("/asked", files={"file": ("film.mp4", b"video\r\n--lin")})
     assert answer.json() == {"name": "film.mp4", "fields": {}, "body": "video\r\n--lin"}
 
 
@@ -139,7 +141,7 @@ def test_a_video_may_be_as_large_as_allowed_and_not_a_byte_larger(
     body = b"x" * size
     headers = []
     if kind == "form":
-        body = form(part("other", b"y" * 500), part("file", body))
+        body = form(nameless(b"y" * 500), part("file", body))
         headers = [MULTIPART]
 
     async def blocks() -> object:
@@ -282,6 +284,14 @@ def test_a_form_without_a_video_is_refused(client: Client) -> None:
     assert post_form(client, form()) == (400, "usage")
 
 
+def test_another_field_of_a_form_is_not_ignored(client: Client) -> None:
+    for order in (1, -1):
+        body = form(*(part("file", b"video"), part("bank", b"news"))[::order])
+        answer = client.post("/asked", content=body, headers=[MULTIPART])
+        assert error_of(answer) == (400, "usage")
+        assert "unexpected field 'bank'" in message_of(answer)
+
+
 def test_two_videos_in_a_form_are_refused(client: Client) -> None:
     body = form(part("file", b"one"), part("file", b"two"))
     answer = client.post("/asked", content=body, headers=[MULTIPART])
@@ -290,7 +300,7 @@ def test_two_videos_in_a_form_are_refused(client: Client) -> None:
 
 
 def test_a_form_that_is_cut_short_is_refused_wherever_it_is_cut(client: Client) -> None:
-    body = form(part("other", b"x"), part("file", b"video", "film.mp4"))
+    body = form(nameless(b"x"), part("file", b"video", "film.mp4"))
     last = body.rindex(b"--")
     for end in range(last):
         assert post_form(client, body[:end]) == (400, "usage"), body[:end]
@@ -299,7 +309,7 @@ def test_a_form_that_is_cut_short_is_refused_wherever_it_is_cut(client: Client) 
 
 def test_what_is_beside_the_video_is_bounded(client: Client) -> None:
     def body(bytes_beside: int) -> list[bytes]:
-        whole = form(part("other", b"x" * bytes_beside), part("file", b"video"))
+        whole = form(nameless(b"x" * bytes_beside), part("file", b"video"))
         return [whole[start : start + 4096] for start in range(0, len(whole), 4096)]
 
     assert client.blocks("/asked", body(60_000), [MULTIPART]) == 200
