@@ -181,8 +181,8 @@ class JobStore(Store):
             return row is not None and self._again(connection, row, error)
 
     def cancel(self, job_id: str, key_id: str | None) -> bool:
-        """End a queued job, ask a running one to end, or delete one that has ended; False if it is
-        unknown. key_id: only a job of this key; None means any."""
+        """End a queued job, ask a running one to end, or delete one that is done or has failed; False if
+        it is unknown. key_id: only a job of this key; None means any."""
         with self._database.change(alone=True) as connection:
             row = connection.execute(select(JOBS).where(*one_job(job_id, key_id))).first()
             if row is None:
@@ -192,7 +192,8 @@ class JobStore(Store):
                 self._end(connection, to_job(row), CANCELLED)
             elif row.state == RUNNING:
                 connection.execute(update(JOBS).where(this).values(cancel_requested=True))
-            else:
+            elif row.state != CANCELLED:
+                # A cancelled job stays, so that a repeated request finds what the first one did.
                 connection.execute(delete(JOBS).where(this))
         return True
 
@@ -293,7 +294,7 @@ class JobStore(Store):
         if row.attempts >= _MAX_ATTEMPTS:
             self._end(connection, to_job(row), FAILED, error, also={"progress": None})
             return False
-        values = {"state": QUEUED, "progress": None}
+        values = {"state": QUEUED, "progress": None, "started_at": None}
         connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
         return True
 

@@ -138,7 +138,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
         responses={204: _CANCELLED, **ERRORS},
     )
     async def cancel_job(job_id: str, request: Request) -> Response:
-        """Cancel a job. One that has ended is deleted with its result."""
+        """Cancel a job. One that is done or has failed is deleted with its result."""
         await no_body(request)
         caller = facts_of(request.scope).caller
         if not await run(lambda: jobs.cancel(job_id, caller)):
@@ -150,7 +150,7 @@ def jobs_router(jobs: Jobs, catalogue: Catalogue, uploads: UploadStore) -> APIRo
 
 _CANCELLED: dict[str, Any] = {
     "description": "A queued job is cancelled, a running one ends within a second or as soon as its step "
-    "allows, one that has ended is deleted."
+    "allows, a cancelled one stays until it expires, one that is done or has failed is deleted."
 }
 
 

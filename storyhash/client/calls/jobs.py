@@ -77,7 +77,7 @@ def show_job(job_id: str, *, wait_seconds: float | None = None) -> Call[JobItem]
 
 @operation("DELETE", "/v1/jobs/{job_id}")
 def cancel_job(job_id: str) -> Call[None]:
-    """Cancel a job, or delete one that has ended."""
+    """Cancel a job, or delete one that is done or has failed."""
     return Call(as_nothing, path={"job_id": job_id})
 
 

@@ -184,8 +184,11 @@ def test_cancelling_ends_asks_or_deletes(store: JobStore) -> None:
     assert states(store) == ["cancelled", "running"]
     assert store.take(OWNER) is None
     assert store.cancel(second, "k")
-    assert states(store) == ["running"]
-    assert not store.cancel(second, "k")
+    assert states(store) == ["cancelled", "running"]
+    store.finish(running, DONE, result={})
+    assert store.cancel(first, "k")
+    assert states(store) == ["cancelled"]
+    assert not store.cancel(first, "k")
 
 
 def test_after_a_crash_a_job_is_queued_again_and_after_two_it_failed(store: JobStore) -> None:
@@ -194,7 +197,9 @@ def test_after_a_crash_a_job_is_queued_again_and_after_two_it_failed(store: JobS
     store.recover("elsewhere")
     assert states(store) == ["running"]
     store.recover(OWNER)
-    assert states(store) == ["queued"]
+    waiting = store.get(job_id, None)
+    assert waiting is not None
+    assert (waiting.state, waiting.started_at) == ("queued", None)
     taken(store)
     store.recover(OWNER)
     job = store.get(job_id, None)
