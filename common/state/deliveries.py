@@ -226,6 +226,12 @@ class DeliveryStore(Store):
                 .where(*expired)
                 .values(state=DEAD, ended_at=now, error=too_old)
             ).rowcount
+            # Events that had no room were dead letters from the beginning.
+            dead += connection.execute(
+                update(WEBHOOK_DELIVERIES)
+                .where(_TABLE.state == DEAD, _TABLE.ended_at.is_(None))
+                .values(ended_at=now)
+            ).rowcount
             old = _TABLE.ended_at < now - settings.keep_days * _DAY_MILLISECONDS
             connection.execute(delete(WEBHOOK_DELIVERIES).where(_TABLE.state != PENDING, old))
         while self._delete_excess():

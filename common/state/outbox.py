@@ -72,6 +72,7 @@ def _row(webhook_id: str, event: Event, now: int, *, has_room: bool) -> dict[str
         "next_at": now,
         "queued_at": now,
         "created_at": now,
-        "ended_at": None if has_room else now,
+        # A dead letter gets its end when a deliverer counts it.
+        "ended_at": None,
         "error": "" if has_room else _FULL,
     }
