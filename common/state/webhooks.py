@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from common.bank_names import check_bank_name
 from common.errors import UsageError
+from common.state.idempotency import Once, answered_once
 from common.state.keys import MAX_BANKS, iso
 from common.state.newest_first import count, page_of
 from common.state.outbox import EVENT_TYPES, Event, enqueue
@@ -84,6 +85,21 @@ class WebhookStore(Store):
     def create(self, new: NewWebhook) -> tuple[Webhook, str]:
         """Create a webhook. Returns it and its secret, which is shown only now. Raises UsageError if
         there are too many."""
+        with self._database.change(alone=True) as connection:
+            return self._create(connection, new)
+
+    def create_once(self, new: NewWebhook, once: Once | None) -> tuple[dict[str, Any], bool]:
+        """As `create`. Returns the JSON of the webhook with its secret, and whether an earlier request
+        with the same Idempotency-Key created it. Raises ReusedKeyError too."""
+
+        def make() -> dict[str, Any]:
+            webhook, secret = self._create(connection, new)
+            return {**webhook.to_json(), "secret": secret}
+
+        with self._database.change(alone=True) as connection:
+            return answered_once(connection, once, make, self._clock)
+
+    def _create(self, connection: Connection, new: NewWebhook) -> tuple[Webhook, str]:
         webhook_id = secrets.token_hex(_ID_BYTES)
         secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
         values = {
@@ -96,12 +112,11 @@ class WebhookStore(Store):
             "key_id": new.key_id,
             "created_at": self._now(),
         }
-        with self._database.change(alone=True) as connection:
-            total = count(connection, WEBHOOKS.c.number, ())
-            if total >= MAX_WEBHOOKS:
-                raise UsageError(f"there are {total} webhooks, which is the maximum; delete some")
-            connection.execute(insert(WEBHOOKS).values(values))
-            row = connection.execute(select(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id)).one()
+        total = count(connection, WEBHOOKS.c.number, ())
+        if total >= MAX_WEBHOOKS:
+            raise UsageError(f"there are {total} webhooks, which is the maximum; delete some")
+        connection.execute(insert(WEBHOOKS).values(values))
+        row = connection.execute(select(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id)).one()
         return _webhook(row), secret
 
     def get(self, webhook_id: str) -> Webhook | None:

@@ -12,6 +12,7 @@ from common.http.access import Access
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, json_response
 from common.http.etag import tagged_response
+from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.paging import Cursor, Limit, RowNumber, StateThreads, page_json
 from common.http.request_body import documented_body, no_body, read_model
 from common.http.request_facts import facts_of
@@ -51,24 +52,23 @@ def webhook_router(access: Access, settings: WebhookSettings) -> APIRouter:
         "/v1/webhooks",
         status_code=201,
         dependencies=needs(Role.ADMIN, change="webhooks.create", all_banks=True),
-        openapi_extra=documented_body(NewWebhookBody),
+        openapi_extra={**documented_body(NewWebhookBody), "parameters": [IDEMPOTENCY_KEY]},
         responses={201: {"model": CreatedWebhook}, **ERRORS},
     )
     async def create_webhook(request: Request) -> Response:
         """Send events to an address from now on. They are signed with a secret that only this response
         shows."""
         given = await read_model(request, NewWebhookBody, _MAX_JSON_BYTES)
-        facts = facts_of(request.scope)
+        facts, once = facts_of(request.scope), once_of(request, given.model_dump_json())
 
-        def create() -> dict[str, Any]:
+        def create() -> tuple[dict[str, Any], bool]:
             check_url(given.url, settings)
             new = NewWebhook(**given.model_dump(), key_id=facts.caller.key_id)
-            webhook, secret = access.state.webhooks.create(new)
-            return {**webhook.to_json(), "secret": secret}
+            return access.state.webhooks.create_once(new, once)
 
-        made = await run(create)
+        made, replayed = await run(create)
         facts.target = made["id"]
-        return json_response(made, 201, {"Location": f"/v1/webhooks/{made['id']}"})
+        return made_response(made, 201, f"/v1/webhooks/{made['id']}", replayed=replayed)
 
     @router.get(
         "/v1/webhooks", dependencies=admin, responses={200: {"model": WebhookPage}, **ERRORS}

@@ -17,7 +17,7 @@ from searcher.webhooks.schemas import (
     WebhookItem,
     WebhookPage,
 )
-from storyhash.client.call import Call, as_model, as_nothing, body_of, operation
+from storyhash.client.call import Call, as_model, as_nothing, body_of, new_key, operation
 
 
 @operation("POST", "/v1/keys")
@@ -79,6 +79,7 @@ def create_webhook(
     events: Sequence[EventType] | None = None,
     banks: Sequence[str] | None = None,
     description: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[CreatedWebhook]:
     """Send events to an address. Only this answer shows the secret."""
     body = body_of(
@@ -88,7 +89,7 @@ def create_webhook(
         banks=None if banks is None else list(banks),
         description=description,
     )
-    return Call(as_model(CreatedWebhook), json=body, repeatable=False)
+    return Call(as_model(CreatedWebhook), json=body, once=idempotency_key or new_key())
 
 
 @operation("GET", "/v1/webhooks")

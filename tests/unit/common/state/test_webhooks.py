@@ -265,7 +265,8 @@ def test_what_is_too_old_or_too_much_goes(stores: Stores, monkeypatch: pytest.Mo
     assert stores.deliveries.pending_by_age([60.0]) == [2, 0]
     stores.clock.now += 3601
     assert stores.deliveries.pending_by_age([60.0]) == [0, 2]
-    assert stores.deliveries.trim() == 2
+    # Those that expired, and the one that had no room.
+    assert [stores.deliveries.trim() for _ in range(2)] == [3, 0]
     # Dead letters are kept longer than what arrived; of those the newest.
     assert stores.states(hook) == ["dead", "dead"]
     assert [row.error for row in stores.deliveries.page(hook, None, None, 9)[0]] == [

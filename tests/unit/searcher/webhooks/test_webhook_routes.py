@@ -73,6 +73,19 @@ def test_a_webhook_is_made_listed_and_deleted(hooks: Hooks) -> None:
     assert done == [("webhooks.delete", made["id"]), ("webhooks.create", made["id"])]
 
 
+def test_a_request_that_is_repeated_creates_one_webhook(hooks: Hooks) -> None:
+    def create(url: str) -> Any:
+        key = {"Idempotency-Key": "k"}
+        return hooks.ask("POST", "/v1/webhooks", json={"url": url}, headers=key)
+
+    first, again, other = create(URL), create(URL), create(f"{URL}/other")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert error_of(other) == (422, "idempotency_key_reused")
+    assert hooks.ask("GET", "/v1/webhooks").json()["total"] == 1
+
+
 def test_what_cannot_be_a_webhook_is_refused(hooks: Hooks) -> None:
     refused_fields: tuple[dict[str, Any], ...] = (
         {"url": "https://127.0.0.1/"},
