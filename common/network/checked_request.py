@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 import httpx
@@ -11,6 +12,7 @@ from common.network.addresses import is_public
 from common.network.dns import resolve
 
 _MAX_PORT = 65_535
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 
 def checked_address(
@@ -48,5 +50,7 @@ def request_at(
 
 def reason_of(error: Exception) -> str:
     """The library's error message on one line, without an address, which may have a secret."""
-    text = " ".join(str(error).split())
+    text = _ERROR_NUMBER.sub("", " ".join(str(error).split()))
+    if not text and isinstance(error, httpx.NetworkError):
+        return "the connection was lost before the answer was complete"
     return type(error).__name__ if not text or "://" in text else text[:200]

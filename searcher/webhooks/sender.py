@@ -58,7 +58,10 @@ class Sender:
         except (FetchError, DependencyError, httpx.HTTPError, OSError) as error:
             raise SendError(reason_of(error)) from None
         if not 200 <= status < 300:
-            raise SendError(f"the receiver answered with {status}", status)
+            # The signed event goes to the address that an admin named, and to no other.
+            redirected = "; no redirect is followed: create the webhook with the new address"
+            hint = redirected if 300 <= status < 400 else ""
+            raise SendError(f"the receiver answered with {status}{hint}", status)
         return status
 
     async def _post(self, url: str, secret: str, event_id: str, body: bytes) -> int:

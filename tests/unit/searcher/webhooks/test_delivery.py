@@ -239,7 +239,7 @@ def send(url: str, settings: WebhookSettings = LOCAL) -> int:
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.status = lambda number: 307
     receiver.location = receiver.url
-    with pytest.raises(SendError, match="answered with 307") as failed:
+    with pytest.raises(SendError, match="answered with 307; no redirect is followed") as failed:
         send(receiver.url)
     assert failed.value.status == 307
     assert len(receiver.requests) == 1
