@@ -44,10 +44,12 @@ class StateDatabase:
         if given is None:
             path = settings.data_dir / FILES[0]
             self._name = str(path)
+            self._remedy = "free some disk space, or correct the permissions"
             self._engine = _sqlite(path)
         else:
             url = postgres_url(settings)
             self._name = f"the state database at {url.host or 'localhost'}"
+            self._remedy = "start the database, or correct STORYHASH_STATE__URL"
             self._engine = postgres_engine(settings)
         try:
             with self.read() as connection:
@@ -98,10 +100,7 @@ class StateDatabase:
             # The message omits the SQL statement and its values.
             cause = getattr(error, "orig", None) or error
             why = " ".join(str(cause).split())
-            raise StateError(
-                f"{self._name}: {why}; start the database, or correct STORYHASH_STATE__URL, the "
-                "permissions or the disk space"
-            ) from None
+            raise StateError(f"{self._name}: {why}; {self._remedy}") from None
 
 
 def _sqlite(path: Path) -> Engine:
