@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from kafka.errors import (
     AuthorizationError,
+    BrokerResponseError,
     FencedInstanceIdError,
     KafkaConfigurationError,
     KafkaError,
@@ -142,6 +143,11 @@ def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(
             "another service uses the same STORYHASH_KAFKA__INSTANCE_ID: give each service its own"
+        )
+    if isinstance(error, BrokerResponseError) and error.retriable:
+        # For example while it elects a leader, or while too few replicas run.
+        return BrokerError(
+            f"{broker} cannot do this now ({_words(error)}); if that lasts, check that all brokers run"
         )
     if getattr(error, "retriable", False):
         return BrokerError(

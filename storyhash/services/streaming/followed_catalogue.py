@@ -242,7 +242,7 @@ class FollowedCatalogue:
             raise self._not_ready()
 
     def _not_ready(self) -> NotReadyError:
-        reasons = "; ".join(self.reasons().values())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons().items())
         return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
     def _to_json(self, follower: IndexFollower) -> dict[str, Any]:

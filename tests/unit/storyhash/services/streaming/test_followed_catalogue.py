@@ -258,7 +258,7 @@ def test_a_further_generation_gives_the_second_opinion(searcher: Searcher) -> No
 def test_without_its_second_opinion_a_searcher_is_not_ready(searcher: Searcher) -> None:
     spoil(searcher.settings.data_dir, "other")
     searcher.start("other", "second opinion: thread")
-    with pytest.raises(NotReadyError, match=r"videos\.sqlite"):
+    with pytest.raises(NotReadyError, match=r"second opinion: thread: .*videos\.sqlite"):
         searcher.catalogue.current()
 
 
