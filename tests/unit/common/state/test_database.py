@@ -161,13 +161,15 @@ def test_a_database_on_a_read_only_disk_is_read_and_not_changed(tmp_path: Path) 
 
 def test_on_a_full_disk_nobody_is_told_to_start_a_database(tmp_path: Path) -> None:
     database = StateDatabase(Settings(data_dir=tmp_path))
-    try:
-        with (
-            pytest.raises(StateError, match="is full; free some disk space, or") as caught,
-            database.change() as connection,
-        ):
+
+    def fill() -> None:
+        with database.change() as connection:
             connection.execute(text("PRAGMA max_page_count = 1"))
             connection.execute(text("CREATE TABLE large AS SELECT zeroblob(1000000) AS content"))
+
+    try:
+        with pytest.raises(StateError, match="is full; free some disk space, or") as caught:
+            fill()
         assert "STORYHASH_STATE__URL" not in str(caught.value)
     finally:
         database.close()
@@ -189,6 +191,8 @@ def test_an_address_of_something_else_names_the_setting(tmp_path: Path, url: str
 def test_a_server_that_does_not_answer_is_named_without_the_password(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     url = SecretStr("postgresql://me:pa55word@127.0.0.1:9/storyhash")
-    with pytest.raises(StateError, match=r"the state database at 127\.0\.0\.1: .*start the") as caught:
+    with pytest.raises(
+        StateError, match=r"the state database at 127\.0\.0\.1: .*start the"
+    ) as caught:
         StateDatabase(Settings(data_dir=tmp_path, state=StateSettings(url=url)))
     assert "pa55word" not in str(caught.value)
