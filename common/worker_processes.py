@@ -8,34 +8,36 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from common.closeable import Closeable
 from common.errors import StoryHashError
 from common.runtime_tuning import die_with, work_in_one_thread
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-class WorkerProcesses(Closeable):
-    """Processes that run `prepare` once and then many calls; a context manager, which ends them. They end
-    with their parent. Calls and results are pickled."""
+class WorkerProcesses(Closeable, Generic[S]):
+    """Processes that open something once and pass it to many calls; a context manager, which ends them.
+    They end with their parent. Calls and results are pickled."""
 
-    def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
-        """prepare: called with the given arguments in each process before its first call."""
+    def __init__(self, count: int, opening: Callable[[], S]) -> None:
+        """opening: called in each process before its first call."""
         self._ahead = 2 * count
+        context = multiprocessing.get_context("spawn")
+        numbers: multiprocessing.Queue[int] = context.Queue()
+        for number in range(count):
+            numbers.put(number)
         self._pool = ProcessPoolExecutor(
-            count,
-            multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(os.getpid(), prepare, arguments),
+            count, context, initializer=_begin, initargs=(os.getpid(), numbers, count, opening)
         )
 
     def close(self) -> None:
         """End the processes after their present calls."""
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    def run(self, calls: Iterable[Callable[[S], T]]) -> Iterator[T]:
         """The result of every call, in the order of completion; only a few calls are queued.
 
         Raises the errors of calls, and StoryHashError if a process died.
@@ -43,7 +45,7 @@ class WorkerProcesses(Closeable):
         futures: set[Future[T]] = set()
         try:
             for call in calls:
-                futures.add(self._pool.submit(call))
+                futures.add(self._pool.submit(_call, call))
                 if len(futures) >= self._ahead:
                     done, futures = wait(futures, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -57,9 +59,28 @@ class WorkerProcesses(Closeable):
             ) from None
 
 
-def _begin(parent: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+_opened: Any = None
+
+
+def _begin(
+    parent: int, numbers: multiprocessing.Queue[int], count: int, opening: Callable[[], object]
+) -> None:
+    global _opened
     # Ctrl-C signals the whole terminal group; the parent stops its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     work_in_one_thread()
-    prepare(*arguments)
+    _take_own_cores(numbers.get(), count)
+    _opened = opening()
+
+
+def _take_own_cores(number: int, count: int) -> None:
+    """Use cores of its own in this process, so that no network uses all of them."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        own_cores = cores[number % len(cores) :: count]
+        os.sched_setaffinity(0, own_cores)
+
+
+def _call(call: Callable[[Any], T]) -> T:
+    return call(_opened)

@@ -4,8 +4,6 @@ results are cached."""
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -110,23 +108,21 @@ def extract(
     Each result is cached at once, so an interrupted run resumes. Raises StoryHashError if a process
     died.
     """
-    count = workers or usable_cores()
-    if count == 1:
-        # This process has its imports done; those of a network take seconds.
-        worker = _Worker(stages, video, ingest)
-        for job in jobs:
-            for transform, outputs in job.outputs.items():
-                yield _make(worker, job, transform, outputs)
-        return
-    numbers = core_numbers(count)
     # A task is one edit, so that progress is visible and all workers finish at about the same time.
     # Each worker keeps its last video in memory.
     calls = (
-        partial(_make_here, job, transform, outputs)
+        partial(_make, job, transform, outputs)
         for job in jobs
         for transform, outputs in job.outputs.items()
     )
-    with WorkerProcesses(count, _prepare, dict(stages), video, ingest, numbers, count) as processes:
+    opening = partial(_Worker, dict(stages), video, ingest)
+    count = workers or usable_cores()
+    if count == 1:
+        # This process has its imports done; those of a network take seconds.
+        worker = opening()
+        yield from (call(worker) for call in calls)
+        return
+    with WorkerProcesses(count, opening) as processes:
         yield from processes.run(calls)
 
 
@@ -156,45 +152,8 @@ class _Worker:
         return DecodedVideo(segments, seconds)
 
 
-_worker: _Worker | None = None
-
-
-def _prepare(
-    stages: Mapping[str, MakeStage],
-    video: VideoSettings,
-    ingest: IngestSettings,
-    numbers: multiprocessing.Queue[int],
-    count: int,
-) -> None:
-    global _worker
-    take_own_core(numbers, count)
-    _worker = _Worker(stages, video, ingest)
-
-
-def core_numbers(count: int) -> multiprocessing.Queue[int]:
-    """The numbers that `count` worker processes take with `take_own_core`."""
-    numbers: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
-    for number in range(count):
-        numbers.put(number)
-    return numbers
-
-
-def take_own_core(numbers: multiprocessing.Queue[int], count: int) -> None:
-    """Use cores of its own in this worker process, so that no network uses all of them."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        own_cores = cores[numbers.get() % len(cores) :: count]
-        os.sched_setaffinity(0, own_cores or cores)
-
-
-def _make_here(job: ExtractionJob, transform: str, outputs: Mapping[str, Path]) -> tuple[str, str]:
-    if _worker is None:
-        raise RuntimeError("the worker was not opened")
-    return _make(_worker, job, transform, outputs)
-
-
 def _make(
-    worker: _Worker, job: ExtractionJob, transform: str, outputs: Mapping[str, Path]
+    job: ExtractionJob, transform: str, outputs: Mapping[str, Path], worker: _Worker
 ) -> tuple[str, str]:
     try:
         results = _process_edit(worker, job, transform, tuple(outputs))

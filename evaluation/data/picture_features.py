@@ -7,7 +7,6 @@ stands for all, since its window moves evenly. So a segment takes a third of the
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
 from embedder.visual.views import IDENTITY
-from evaluation.data.extraction import MakeStage, core_numbers, take_own_core
+from evaluation.data.extraction import MakeStage
 from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_cached_query
 from evaluation.data.picture_films import SEGMENT_SECONDS, SEGMENTS, PictureFilm, picture_films
 from ingest.fingerprint import content_digest
@@ -78,7 +77,7 @@ class PictureFeatureStore:
         """
         done = told = 0
 
-        def missing() -> Iterator[Callable[[], int]]:
+        def missing() -> Iterator[Callable[[EmbedderStage], int]]:
             nonlocal done
             for film in picture_films(self._pictures):
                 if done >= segments:
@@ -87,12 +86,11 @@ class PictureFeatureStore:
                     raise UsageError("too few of the pictures show something; take others")
                 cached = read_cached_query(self.path(film))
                 if cached is None:
-                    yield partial(_extract_here, film, self.path(film))
+                    yield partial(_extract, film, self.path(film))
                 else:
                     done += _informative_segments(cached.query)
 
-        count = workers or usable_cores()
-        with WorkerProcesses(count, _prepare, make, core_numbers(count), count) as processes:
+        with WorkerProcesses(workers or usable_cores(), make) as processes:
             for found in processes.run(missing()):
                 done += found
                 yield done - told
@@ -134,20 +132,9 @@ def _informative_segments(film: QueryFeatures) -> int:
     return int(shown.reshape(-1, _FRAMES_A_SEGMENT).any(axis=1).sum())
 
 
-_stage: EmbedderStage | None = None
-
-
-def _prepare(make: MakeStage, numbers: multiprocessing.Queue[int], count: int) -> None:
-    global _stage
-    take_own_core(numbers, count)
-    _stage = make()
-
-
-def _extract_here(film: PictureFilm, path: Path) -> int:
-    if _stage is None:
-        raise RuntimeError("the worker was not opened")
+def _extract(film: PictureFilm, path: Path, stage: EmbedderStage) -> int:
     try:
-        features = film_features(_stage, film)
+        features = film_features(stage, film)
     except VideoError as error:
         raise UsageError(
             f"{film.path} cannot be used ({error}); take it out of the folder"

@@ -86,10 +86,9 @@ class WorkerPool:
 
     def __init__(self, spec: WorkerSpec, workers: int | None = None) -> None:
         """workers: number of processes, None for one per core. Raises like `WorkerSpec.open`."""
-        self.data = spec.open()
-        self.queries = self.data.queries()
+        self.data, self.queries = _open(spec)
         count = min(workers or usable_cores(), len(self.queries) // (2 * CHUNK))
-        self._processes = WorkerProcesses(count, _prepare, spec) if count > 1 else None
+        self._processes = WorkerProcesses(count, partial(_open, spec)) if count > 1 else None
 
     def __enter__(self) -> Self:
         return self
@@ -104,25 +103,20 @@ class WorkerPool:
 
         Raises what `work` raises, and StoryHashError if a process died.
         """
-        chunks = [tuple(chunk) for chunk in slices(numbers, CHUNK)]
+        calls = (partial(_work_on, work, tuple(chunk)) for chunk in slices(numbers, CHUNK))
         if self._processes is None:
-            for chunk in chunks:
-                yield chunk, work(self.data, [self.queries[number] for number in chunk])
+            yield from (call((self.data, self.queries)) for call in calls)
         else:
-            yield from self._processes.run(partial(_work_on, work, chunk) for chunk in chunks)
+            yield from self._processes.run(calls)
 
 
-_opened: tuple[ExperimentData, list[Query]] | None = None
-
-
-def _prepare(spec: WorkerSpec) -> None:
-    global _opened
+def _open(spec: WorkerSpec) -> tuple[ExperimentData, list[Query]]:
     data = spec.open()
-    _opened = data, data.queries()
+    return data, data.queries()
 
 
-def _work_on(work: Work[T], chunk: tuple[int, ...]) -> tuple[tuple[int, ...], T]:
-    if _opened is None:
-        raise RuntimeError("the worker was not opened")
-    data, queries = _opened
+def _work_on(
+    work: Work[T], chunk: tuple[int, ...], opened: tuple[ExperimentData, list[Query]]
+) -> tuple[tuple[int, ...], T]:
+    data, queries = opened
     return chunk, work(data, [queries[number] for number in chunk])
