@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -26,39 +26,16 @@ if TYPE_CHECKING:
 LINES_SUFFIXES = (".jsonl", ".json")
 PARQUET_SUFFIX = ".parquet"
 
-_PIECE: dict[str, type] = {
-    "query_start_seconds": float,
-    "query_end_seconds": float,
-    "ref_start_seconds": float,
-    "ref_end_seconds": float,
-    "in_order": bool,
-}
-_MATCH: dict[str, type] = {
-    "video_id": str,
-    "relation": str,
-    "probability": float,
-    "similarity": float,
-    "decision": str,
-    "view": str,
-    "query_start_seconds": float,
-    "query_end_seconds": float,
-    "ref_start_seconds": float,
-    "ref_end_seconds": float,
-}
-_ROW: dict[str, type] = {
-    "configuration": str,
-    "profile": str,
-    "catalogue": str,
-    "transform": str,
-    "group": str,
-    "video_id": str,
-    "family": str,
-    "fold": int,
-    "duration_seconds": float,
-    "error": str,
-    "pieces": list,
-    "matches": list,
-}
+
+def _columns(record: type) -> dict[str, type]:
+    """The type of each field in a file: a name of a few is a string, a tuple a list."""
+    kinds = {Literal: str, tuple: list}
+    return {
+        name: kinds.get(get_origin(kind), kind) for name, kind in get_type_hints(record).items()
+    }
+
+
+_PIECE, _MATCH, _ROW = map(_columns, (CopiedRange, ScoredMatch, QueryRow))
 _RELATIONS, _CATALOGUES = get_args(Relation), get_args(Catalogue)
 
 
