@@ -18,25 +18,15 @@ SATURATION = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreStatistics:
-    """Statistics of values, NaN if there are none. deviation: of a sample, NaN below two values."""
-
-    count: int
-    mean: float
-    median: float
-    deviation: float
-
-
-@dataclass(frozen=True, slots=True)
 class Separation:
     """Scores of the right video's best match and of the best non-match, over the same rows.
 
-    copies, non_matches: raw similarity. d_prime: of similarity; d_prime_logit: of the probability's
-    logit.
+    copies, non_matches: mean raw similarity, NaN without any. d_prime: of similarity;
+    d_prime_logit: of the probability's logit.
     """
 
-    copies: ScoreStatistics
-    non_matches: ScoreStatistics
+    copies: float
+    non_matches: float
     d_prime: float
     d_prime_logit: float
 
@@ -77,8 +67,8 @@ def separation(rows: Sequence[QueryRow]) -> Separation:
     copies = _values([match.similarity for match in right])
     non_matches = _values([match.similarity for match in wrong])
     return Separation(
-        copies=spread(copies),
-        non_matches=spread(non_matches),
+        copies=_mean(copies),
+        non_matches=_mean(non_matches),
         d_prime=d_prime(copies, non_matches),
         d_prime_logit=d_prime(
             logit(_values([match.probability for match in right])),
@@ -87,12 +77,8 @@ def separation(rows: Sequence[QueryRow]) -> Separation:
     )
 
 
-def spread(values: Float64Array) -> ScoreStatistics:
-    """Mean, median and sample deviation of float64 (n,)."""
-    if not len(values):
-        return ScoreStatistics(0, math.nan, math.nan, math.nan)
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return ScoreStatistics(len(values), float(values.mean()), float(np.median(values)), deviation)
+def _mean(values: Float64Array) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def d_prime(signal: Float64Array, noise: Float64Array) -> float:

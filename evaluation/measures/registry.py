@@ -34,9 +34,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "recall at 90 % precision, %", lambda s: s.recall_at_precision_90
         ),
         "uap": Measure("uAP", lambda s: s.uap),
-        "copy_similarity": Measure("similarity, copies", lambda s: s.separation.copies.mean),
+        "copy_similarity": Measure("similarity, copies", lambda s: s.separation.copies),
         "stranger_similarity": Measure(
-            "similarity, best non-matches", lambda s: s.separation.non_matches.mean
+            "similarity, best non-matches", lambda s: s.separation.non_matches
         ),
         "d_prime": Measure("d'", lambda s: s.separation.d_prime, digits=2),
         "d_prime_logit": Measure("d' of logit", lambda s: s.separation.d_prime_logit, digits=2),

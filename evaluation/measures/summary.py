@@ -18,7 +18,6 @@ from evaluation.measures.calibration import (
 )
 from evaluation.measures.detection import micro_ap, pooled, recall_at_fpr, recall_at_precision
 from evaluation.measures.ranking import Separation, recall_at, separation
-from evaluation.measures.relevance import negatives
 from evaluation.measures.segment_ap import segment_ap
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.temporal_iou import RangeSummary, summarise_ranges
@@ -45,8 +44,6 @@ class Summary:
     recall_at_3: Proportion
     recall_at_5: Proportion
     separation: Separation
-    positives: int
-    negatives: int
     recall_at_fpr_1e2: Proportion
     recall_at_fpr_1e3: Proportion
     recall_at_fpr_1e4: Proportion
@@ -89,8 +86,6 @@ def _summary(
         recall_at_3=recall_at(rows, 3),
         recall_at_5=recall_at(rows, 5),
         separation=separation(rows),
-        positives=predictions.positives,
-        negatives=len(negatives(rows)),
         recall_at_fpr_1e2=recall_at_fpr(rows, 1e-2),
         recall_at_fpr_1e3=recall_at_fpr(rows, 1e-3),
         recall_at_fpr_1e4=recall_at_fpr(rows, 1e-4),

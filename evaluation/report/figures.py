@@ -129,9 +129,9 @@ def flip_bias(summaries: Sequence[Summary], path: Path) -> None:
                 name = label if x == 0 else None
                 _interval_dot(recall, x + shift, summary.recall_at_1, colour(index), name)
                 dot: dict[str, Any] = {"color": colour(index), "marker": "o", "linestyle": ""}
-                similarity.plot(x + shift, summary.separation.copies.mean, **dot)
+                similarity.plot(x + shift, summary.separation.copies, **dot)
                 similarity.plot(
-                    x + shift, summary.separation.non_matches.mean, **dot, markerfacecolor="white"
+                    x + shift, summary.separation.non_matches, **dot, markerfacecolor="white"
                 )
         for axes in drawing.axes:
             axes.set_xticks(range(len(present)), present)

@@ -133,9 +133,9 @@ def fusions(rows: Sequence[QueryRow], profile: str) -> str:
         paper = by_name["paper-fusion"]
         sentences.append(
             "The published concatenation changes the mean similarity of copies "
-            f"{_from_to(visual.separation.copies.mean, paper.separation.copies.mean)}, and that of "
+            f"{_from_to(visual.separation.copies, paper.separation.copies)}, and that of "
             "the best non-matches "
-            f"{_from_to(visual.separation.non_matches.mean, paper.separation.non_matches.mean)}. It "
+            f"{_from_to(visual.separation.non_matches, paper.separation.non_matches)}. It "
             f"{_moved('d-prime', visual.separation.d_prime, paper.separation.d_prime)} and "
             f"{_moved_share(visual, paper)}: a high similarity of copies proves nothing by itself."
         )
