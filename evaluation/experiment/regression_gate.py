@@ -52,7 +52,6 @@ class Check:
 
     group: str
     measure: str
-    more_is_worse: bool
     baseline: Proportion
     current: Proportion
     verdict: Verdict
@@ -180,7 +179,6 @@ def _check(
         Check(
             group,
             outcome.title,
-            outcome.more_is_worse,
             first,
             second,
             _verdict(change, outcome),
@@ -199,7 +197,6 @@ def _paired(group: str, outcome: Outcome, outcomes: PairedOutcomes) -> list[Chec
         Check(
             group,
             outcome.title,
-            outcome.more_is_worse,
             outcomes.first,
             outcomes.second,
             _verdict(change, outcome),
