@@ -12,6 +12,7 @@ from evaluation.transforms.base import Film, TransformContext
 from evaluation.transforms.composed import composition
 from evaluation.transforms.frame_ops import FrameEdit, canvas
 from evaluation.transforms.inserted_video import InsertedVideo
+from evaluation.transforms.photometric import shade
 
 # Shares of the picture's sides: width of the screen's edge, and largest displacement of its corners.
 _EDGE = 0.035
@@ -32,7 +33,7 @@ def _camcord(film: Film, context: TransformContext, _guests: Sequence[InsertedVi
     shake = _shake(len(film.frames), short, rng)
     # A phone camera makes a screen slightly warm, raises black and clips the brightest white.
     tint = np.array([1.04, 1.0, 0.9], dtype=np.float32) * np.float32(0.86)
-    light = (_stripes(width, height, rng) * _shade(width, height))[..., None] * tint
+    light = (_stripes(width, height, rng) * shade(width, height, 0.65))[..., None] * tint
     lift = canvas(width, height, (14, 14, 14))
 
     def edit(frame: UInt8Array, number: int) -> UInt8Array:
@@ -81,13 +82,6 @@ def _stripes(
     along = (x * np.cos(angle) + y * np.sin(angle)) * np.float32(2 * np.pi / max(2.0, length))
     bent = np.sin(along + np.float32(1.5) * np.sin(y * np.float32(3 / height)))
     return (1 + np.float32(_STRIPES) * bent).astype(np.float32)
-
-
-def _shade(width: int, height: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """float32 (height, width): darker towards the corners."""
-    y, x = np.mgrid[:height, :width]
-    far = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
-    return (1.0 - 0.35 * far**2).astype(np.float32)
 
 
 TRANSFORMS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from common.types import UInt8Array
+from common.types import Float32Array, UInt8Array
 from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import (
     FrameEdit,
@@ -91,13 +91,17 @@ def vignette(darkest: float) -> Prepare:
 
     def prepare(film: Film, _context: TransformContext) -> FrameEdit:
         height, width = film.frames.shape[1:3]
-        y, x = np.mgrid[:height, :width]
-        far = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
-        shade = (1.0 - (1.0 - darkest) * far**2).astype(np.float32)
-        shades = np.repeat(shade[..., None], 3, axis=-1)
+        shades = np.repeat(shade(width, height, darkest)[..., None], 3, axis=-1)
         return lambda frame, _number: cv2.multiply(frame, shades, dtype=cv2.CV_8U)
 
     return prepare
+
+
+def shade(width: int, height: int, darkest: float) -> Float32Array:
+    """float32 (height, width): 1 in the centre, `darkest` in the corners."""
+    y, x = np.mgrid[:height, :width]
+    far = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5) / np.hypot(0.5, 0.5)
+    return (1.0 - (1.0 - darkest) * far**2).astype(np.float32)
 
 
 def _in_hsv(frame: UInt8Array, levels: UInt8Array) -> UInt8Array:
