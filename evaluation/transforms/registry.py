@@ -32,13 +32,6 @@ TRANSFORMS: Mapping[str, Transform] = MappingProxyType(
 """In the order of reports, group by group."""
 
 
-def by_group(group: str) -> tuple[Transform, ...]:
-    """The transforms of a group, in order. Raises UsageError for an unknown group."""
-    if group not in GROUPS:
-        raise UsageError(f"{group!r} is no group of transforms; there are: {', '.join(GROUPS)}")
-    return tuple(transform for transform in TRANSFORMS.values() if transform.group == group)
-
-
 def choose(patterns: Iterable[str]) -> tuple[Transform, ...]:
     """The transforms that match any pattern, in the order of the registry; without
     patterns all but the group `hard`.
