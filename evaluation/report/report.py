@@ -84,14 +84,13 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
     """Tables and figures of rows of one or more profiles; paths: of the rows, by profile. Rows with
     distractors are only in the table of distractors."""
     report = _start_report(rows, paths)
-    if any(map(distractors_of, rows)):
-        report.add_tables(out / "tables", {"distractors": distractor_table(rows)})
-        rows = [row for row in rows if not distractors_of(row)]
+    by_name = group_tables(rows)
+    rows = [row for row in rows if not distractors_of(row)]
     by_group, by_transform = summarise(rows, ("group",)), summarise(rows, ("transform",))
     report.add_tables(
         out / "tables",
         {
-            **group_tables(rows),
+            **by_name,
             "transforms": tables.per_transform(by_transform),
             "ranking": tables.per_transform(by_transform, tables.RANKING, "Recall@1, 3 and 5"),
             "separation": tables.per_configuration(
@@ -140,9 +139,10 @@ def distractor_table(rows: Sequence[QueryRow]) -> Table:
 def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
     """Tables by group: all measures of StoryHash, and a comparison with the baselines if there are
     any."""
-    any_distractors = any(map(distractors_of, rows))
-    by_name = {} if not any_distractors else {"distractors": distractor_table(rows)}
-    rows = [row for row in rows if not distractors_of(row)]
+    by_name: dict[str, Table] = {}
+    if any(map(distractors_of, rows)):
+        by_name["distractors"] = distractor_table(rows)
+        rows = [row for row in rows if not distractors_of(row)]
     own_rows = without_baselines(rows)
     by_name["groups"] = tables.per_configuration(
         summarise(own_rows, ("group",)), GROUPS, "By group"
