@@ -103,10 +103,7 @@ class Verification:
         if not uri:
             return None
         pictures = self._films.get(uri) or _SourcePictures(Path(uri), self._limits)
-        return self._remembering(pictures, uri)
-
-    def _remembering(self, pictures: Pictures, name: str) -> Pictures:
-        return _KeptPictures(pictures, name, self._kept)
+        return _KeptPictures(pictures, uri, self._kept)
 
     def verified(self, query: Query, policies: Policies, report: MatchReport) -> MatchReport:
         """The report after the doubtful matches were verified."""
@@ -122,7 +119,7 @@ class Verification:
             pictures = _EditPictures(query, self._edits, self._limits)
         return self._finder.add_to(
             report,
-            self._remembering(pictures, ""),
+            _KeptPictures(pictures, "", self._kept),
             lambda name: self._uris.get(name, ""),
             policies,
         )

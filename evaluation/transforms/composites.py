@@ -30,11 +30,7 @@ _PICTURES = _by_names(
 )
 _LAYOUTS = _by_names(
     (
-        "pip_large",
-        "on_background",
-        "vertical_repost",
-        "facecam",
-        "ticker_and_logo",
+        *("pip_large", "on_background", "vertical_repost", "facecam", "ticker_and_logo"),
         "split_screen_h",
     )
 )
@@ -43,15 +39,8 @@ _SIGNS = _by_names(
 )
 _TIMES = _by_names(
     (
-        *(
-            "speed_0.9",
-            "speed_1.1",
-            "fps_drop",
-            "trim_start",
-            "trim_end",
-            "trim_middle",
-            "insert_5",
-        ),
+        *("speed_0.9", "speed_1.1", "fps_drop", "trim_start", "trim_end", "trim_middle"),
+        "insert_5",
         *("concatenate", "ramp", "jump_cuts", "excerpt_5"),
     )
 )
