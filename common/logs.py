@@ -21,8 +21,9 @@ ACCESS_LOGGER = "storyhash.access"
 # of kafka-python logs an error per attempt and kind.
 _PAUSE_SECONDS = 60.0
 _MAX_KINDS = 200
-# What kafka-python says while no broker answers. `BrokerWatch` reports that once, with what to do.
-_OUTAGE = re.compile(r"\b(RequestTimedOutError|KafkaConnectionError|NodeNotReadyError)\b")
+# What kafka-python says while no broker answers. `BrokerWatch` reports that once, with what to do. It says
+# `Cancelled` where we close a client before its first answer, as a producer with nothing to send.
+_OUTAGE = re.compile(r"\b(RequestTimedOutError|KafkaConnectionError|NodeNotReadyError|Cancelled)\b")
 
 
 def start_logging(settings: ServiceSettings | None = None) -> None:
@@ -56,7 +57,7 @@ def start_logging(settings: ServiceSettings | None = None) -> None:
 class _Repeated(logging.Filter):
     """Leaves out a warning of ours, or an event of kafka-python, if one of the last minute was the same.
     The next one has their number as `left_out`. Errors of ours are always logged, and those of
-    kafka-python that only say that no broker answers never are."""
+    kafka-python that only say that no broker answers, or that we closed a client, never are."""
 
     def __init__(self) -> None:
         super().__init__()

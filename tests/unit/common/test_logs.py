@@ -94,6 +94,9 @@ def test_clients_do_not_log_each_attempt_to_connect(capsys: pytest.CaptureFixtur
             "failed [Error 7] RequestTimedOutError: Request timed out after %d ms", 4999
         )
         logging.getLogger(name).error("Fetch failed: KafkaConnectionError: Connection timed out")
+    logging.getLogger("kafka.producer.transaction_manager").error(
+        "Fatal Error handling request InitProducerIdRequest: KafkaError: Could not execute: Cancelled"
+    )
     logging.getLogger("opentelemetry.exporter.otlp").warning("retrying in 1 s")
     logging.getLogger("opentelemetry.exporter.otlp").error("Failed to export spans")
     assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
