@@ -217,9 +217,10 @@ class LocalIndex(VideoIndex):
 
         If the shard is behind the rows, for example after an interrupt, nothing is saved; the next start
         updates it from the mirror. keep: number of snapshots to keep (default: the setting); with a
-        value, the snapshot is always written. Raises StorageError.
+        value, the snapshot is always written. Raises StorageError, DataFolderError.
         """
         with self.changing:
+            self.check_folder()
             if self._shard_is_behind:
                 return
             sequence, merges = self.videos.sequence, self._shard.merges

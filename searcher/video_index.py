@@ -22,7 +22,7 @@ from searcher.index.protocols import AuditedIndex, SearchedSegments
 from searcher.index.shard import ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.index_transaction import Change, CompleteVideo
-from searcher.storage.data_dir import FolderManifest
+from searcher.storage.data_dir import FolderManifest, check_lock
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
 from searcher.storage.thumbnails import ThumbnailStore
@@ -275,10 +275,19 @@ class VideoIndex(Closeable, ABC):
         """Make the catalogue and the stored vectors consistent."""
 
     @final
+    def check_folder(self) -> None:
+        """Raises DataFolderError if the folder that is open for changes is not the one at its path any
+        more, for example because a backup was copied there."""
+        lock = self._lock
+        if lock is not None:
+            check_lock(self.folder, lock)
+
+    @final
     def _check_writable(self) -> None:
-        """Raises DataFolderError if the folder is open read-only."""
+        """Raises DataFolderError if the folder is open read-only, or was replaced."""
         if self._lock is None:
             raise self._read_only()
+        self.check_folder()
 
     @final
     def _read_only(self) -> DataFolderError:

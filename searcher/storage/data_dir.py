@@ -118,6 +118,23 @@ def take_lock(folder: Path) -> IO[str] | None:
     return file
 
 
+def check_lock(folder: Path, lock: IO[str]) -> None:
+    """Raises DataFolderError if the folder's lock is another file than the one that was taken: what is
+    written now would be lost with the old folder, or mixed with what lies in the new one."""
+    try:
+        is_same = os.path.samestat(os.fstat(lock.fileno()), (folder / "lock").stat())
+    except (FileNotFoundError, NotADirectoryError):
+        is_same = False
+    except (OSError, ValueError):
+        # A disk that does not answer says nothing about the folder; nor does an index that is closed.
+        return
+    if not is_same:
+        raise DataFolderError(
+            f"{folder} was moved, deleted or replaced, or its file `lock` was, while this process used "
+            "it; it stops, so that nothing is written into another folder. Start it again"
+        )
+
+
 def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
     """Make the folder where there is none, for this user alone, and take its lock.
 

@@ -230,7 +230,9 @@ class _Housekeeping:
         self._failed = False
 
     def turn(self) -> None:
-        """Do the tasks that are due; after a disk error it retries later."""
+        """Do the tasks that are due; after a disk error it retries later. Raises DataFolderError if the
+        folder was replaced."""
+        self._index.check_folder()
         if time.monotonic() < self._not_before:
             return
         try:

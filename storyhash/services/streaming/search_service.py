@@ -205,13 +205,17 @@ def _wait(
     settings: Settings, catalogue: FollowedCatalogue, server: HttpServer, stopping: threading.Event
 ) -> None:
     """Until stopped, or until the follower of the generation that answers has ended by itself; snapshots
-    meanwhile. Raises StoryHashError when nothing answers any more."""
+    meanwhile. Raises StoryHashError when nothing answers any more, DataFolderError if the folder was
+    replaced."""
     ticks = 0.0
     while not stopping.wait(_TICK_SECONDS):
         if catalogue.follower().ended:
             return
         if not server.running:
             raise StoryHashError("the HTTP server stopped unexpectedly; see its log")
+        opened = catalogue.follower().opened
+        if opened is not None:
+            opened.index.check_folder()
         ticks += _TICK_SECONDS
         if not settings.searcher.read_only and ticks >= settings.service.snapshot_seconds:
             ticks = 0.0
