@@ -21,8 +21,8 @@ ACCESS_LOGGER = "storyhash.access"
 # of kafka-python logs an error per attempt and kind.
 _PAUSE_SECONDS = 60.0
 _MAX_KINDS = 200
-# What kafka-python says while no broker answers. `BrokerWatch` reports that once, with what to do. It says
-# `Cancelled` where we close a client before its first answer, as a producer with nothing to send.
+# What kafka-python says while no broker answers. `BrokerWatch` reports that once, with what to do. It
+# says `Cancelled` where we close a client before its first answer, as a producer with nothing to send.
 _OUTAGE = re.compile(r"\b(RequestTimedOutError|KafkaConnectionError|NodeNotReadyError|Cancelled)\b")
 
 
