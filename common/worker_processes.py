@@ -67,7 +67,8 @@ def _begin(
 ) -> None:
     global _opened
     # Ctrl-C signals the whole terminal group; the parent stops its children itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     die_with(parent)
     work_in_one_thread()
     _take_own_cores(numbers.get(), count)

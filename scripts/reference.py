@@ -45,7 +45,7 @@ task.
 | 1 | the command ran, and something failed |
 | 2 | a mistake of the caller |
 | 3 | a dependency is down: a server, a package, weights or disk space |
-| 130 | interrupted |
+| 130 | interrupted: Ctrl-C, SIGTERM, or a terminal that was closed |
 
 Results go to standard output, messages to standard error. `storyhash --debug COMMAND` adds a traceback to
 an error.

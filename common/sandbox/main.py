@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import signal
 import socket
 import sys
 import time
@@ -30,6 +31,8 @@ _MAX_JOB_BYTES = 1 << 40
 def main() -> None:
     """The child's life. Arguments: the number of its socket, the process id of its parent, and what
     `common.sandbox.process` has used already."""
+    # Whoever ends a service may signal all of its processes. The parent decides when this one ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = socket.socket(fileno=int(sys.argv[1]))
     die_with(int(sys.argv[2]))
     with suppress(EOFError, ConnectionError):

@@ -104,7 +104,7 @@ def eight_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_stopped_half_way_goes_on_where_it_was(
     how: signal.Signals, eight_films: Path, tmp_path: Path
 ) -> None:
@@ -124,8 +124,8 @@ def test_a_run_stopped_half_way_goes_on_where_it_was(
         time.sleep(0.02)
     # As Ctrl-C does: the signal reaches every process of the terminal's group.
     os.killpg(process.pid, how)
-    assert process.wait(300) == (130 if how is signal.SIGINT else -signal.SIGKILL)
-    if how is signal.SIGINT:
+    assert process.wait(300) == (-signal.SIGKILL if how is signal.SIGKILL else 130)
+    if how is not signal.SIGKILL:
         assert "run the same command again to resume" in told.read_text()
         assert "Traceback" not in told.read_text()
     done = ready_videos(data)

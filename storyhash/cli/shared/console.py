@@ -7,6 +7,7 @@ standard error.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -46,8 +47,13 @@ out = _SafeConsole(highlight=False, soft_wrap=True)
 
 def print_json(value: Any) -> None:
     """Print a JSON document on one line of standard output."""
-    document = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(printable_json(document) + "\n")
+    document = printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    try:
+        document.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        # The encoding of the locale lacks a character; JSON can write it in ASCII.
+        document = json.dumps(json.loads(document))
+    sys.stdout.write(document + "\n")
     sys.stdout.flush()
 
 
@@ -83,7 +89,7 @@ def _on_interrupt(_signal: int, _frame: object) -> None:
 
 
 def check_interrupt() -> None:
-    """Raise KeyboardInterrupt if Ctrl-C was pressed.
+    """Raise KeyboardInterrupt if Ctrl-C was pressed, or another signal asked the command to end.
 
     Python drops an exception that is raised in a finaliser or in the callback of a weak reference. Ctrl-C
     may come at such a moment, so long loops call this function.
@@ -94,7 +100,11 @@ def check_interrupt() -> None:
 
 def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     """Run a command. Print an error in one line, and return the exit code."""
-    signal.signal(signal.SIGINT, _on_interrupt)
+    _open_closed_streams()
+    _end_in_order()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name with a character that the locale lacks is printed with an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
     exit_code = _run(command, debug)
     try:
         # Errors of buffered output occur here, not while the interpreter exits.
@@ -102,6 +112,27 @@ def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     except BrokenPipeError:
         _write_nowhere()
     return exit_code
+
+
+def _open_closed_streams() -> None:
+    """Open the null device as each standard stream that the caller has closed (`>&-`). Otherwise the next
+    file would get its number, and the output of a library would be written into that file."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM, and SIGHUP of a terminal that closes, end a command like Ctrl-C. Otherwise the next
+    run takes what was in progress for work that crashed the process."""
+    signal.signal(signal.SIGINT, _on_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _on_interrupt)
 
 
 def _run(command: Callable[[], None], debug: bool) -> int:
@@ -122,6 +153,9 @@ def _run(command: Callable[[], None], debug: bool) -> int:
         # If the reader of the output closes the pipe, that is not an error.
         _write_nowhere()
         return 0
+    except UnicodeEncodeError as error:
+        # Names of files may have such bytes; ids, banks and addresses may not.
+        return _report(f"'{error.object}' is not UTF-8 text; give it as UTF-8", 2, debug)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
         hint = ": free some disk space and run the same command again" if full else ""

@@ -136,6 +136,14 @@ def test_results_come_in_order_and_the_child_serves_again(child: Child[str, str]
 
 
 @pytest.mark.usefixtures("own_interpreters")
+def test_a_child_leaves_signals_of_a_whole_service_to_its_parent(child: Child[str, str]) -> None:
+    results = child.run("first")
+    assert next(results) == "first begun"
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGTERM)
+    assert list(results) == ["first done"]
+
+
 def test_a_child_outlives_the_thread_that_started_it() -> None:
     child: Child[str, str] = Child(work, LIMITS, TEXT)
     try:

@@ -17,12 +17,15 @@ from common.logs import start_logging
 from storyhash.cli.shared import console
 from storyhash.cli.shared.console import check_interrupt, print_json, run_guarded
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in STOPS}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     console.interrupt_requested.clear()
 
 
@@ -35,6 +38,7 @@ def restored() -> Iterator[None]:
         (OSError(28, "No space left on device"), 3),
         (OSError(13, "Permission denied"), 1),
         (ZeroDivisionError("bug"), 1),
+        (UnicodeEncodeError("utf-8", "b\udcff", 1, 2, "surrogates not allowed"), 2),
         (KeyboardInterrupt(), 130),
         (SystemExit(7), 7),
     ],
@@ -46,14 +50,20 @@ def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
     assert run_guarded(fail, debug=False) == code
 
 
-def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_look() -> None:
+@pytest.mark.parametrize("number", STOPS)
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_look(number: signal.Signals) -> None:
     def command() -> None:
         # What a finaliser does to an exception.
         with suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         check_interrupt()
 
     assert run_guarded(command, debug=False) == 130
+
+
+def test_a_command_under_nohup_outlives_its_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run_guarded(lambda: os.kill(os.getpid(), signal.SIGHUP), debug=False) == 0
 
 
 def test_nothing_that_is_printed_moves_a_cursor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,3 +130,36 @@ def test_a_reader_that_leaves_early_is_no_failure(name: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+PRINTS = (
+    "from storyhash.cli.shared import console\n"
+    "def run() -> None:\n"
+    "    console.out.print('\U0001f3ac.mp4', markup=False)\n"
+    "    console.print_json({'id': '\U0001f3ac'})\n"
+    "    console.err.print('done')\n"
+    "raise SystemExit(console.run_guarded(run, debug=False))\n"
+)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_failure(closed: str) -> None:
+    run = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, PRINTS],
+        capture_output=True,
+        check=False,
+    )
+    assert (run.returncode, b"Traceback" in run.stderr) == (0, False)
+
+
+def test_a_locale_without_a_character_gets_an_escape_and_valid_json() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PRINTS],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert run.stdout.decode("ascii").splitlines() == [
+        r"\U0001f3ac.mp4",
+        r'{"id": "\ud83c\udfac"}',
+    ]
