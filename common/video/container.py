@@ -114,8 +114,16 @@ def _unreadable(error: Exception, file: BinaryIO) -> VideoError:
         return VideoError(f"its format ({log[1]}) is not supported; convert it to MP4 or MKV")
     if file.seekable():
         file.seek(0)
-        if is_text(_head(file)):
+        head = _head(file)
+        if not head:
+            return VideoError("not a readable video: the file is empty")
+        if is_text(head):
             return VideoError("not a readable video but a text file")
+    if log and "moov atom not found" in log[2]:
+        return VideoError(
+            "not a readable video: its index (moov) is missing, as in a download or recording that was "
+            "cut short; get the complete file"
+        )
     return VideoError(f"not a readable video: damaged or encrypted ({_reason(error)})")
 
 

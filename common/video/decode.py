@@ -116,7 +116,7 @@ class Decoder:
         """A description of what was lost to damage; None if nothing was."""
         problems = []
         if self._reader is not None and self._reader.bad:
-            problems.append(f"{self._reader.bad} packets could not be decoded and were skipped")
+            problems.append(f"packets that could not be decoded: {self._reader.bad}")
         if self._reader is not None and self._reader.gave_up:
             problems.append(f"decoding ended at {self.end_seconds:.1f} s: {self._reader.gave_up}")
         elif self._ended and self._is_short():
@@ -139,8 +139,8 @@ class Decoder:
             )
         if self._clock is not None and self._clock.jumps:
             notes.append(
-                f"timestamps jump ({self._clock.jumps} times, first after "
-                f"{self._clock.first_jump_seconds:.1f} s); a jump counts as one frame"
+                f"jumps of the timestamps: {self._clock.jumps}, the first after "
+                f"{self._clock.first_jump_seconds:.1f} s; a jump counts as one frame"
             )
         if self._clock is not None and self._clock.wild:
             notes.append(

@@ -26,7 +26,10 @@ def picture_streams(container: InputContainer) -> list[VideoStream]:
         if not stream.disposition & Disposition.attached_pic
     ]
     if not streams:
-        kinds = sorted({stream.type for stream in container.streams})
+        covers = set(container.streams.video)
+        kinds = sorted(
+            {"cover picture" if one in covers else one.type for one in container.streams}
+        )
         raise NoVideoStreamError(f"no video stream, only: {', '.join(kinds) or 'nothing'}")
     return streams
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from common.errors import (
@@ -159,24 +160,45 @@ def test_a_truncated_matroska_file_says_so_and_a_whole_one_does_not(
     assert "but its header says 9.9 s" in (cut.damaged or "")
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all", bytes(4096)])
-def test_rubbish_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", ": the file is empty"), (b"no video at all", " but a text file"), (bytes(4096), ": ")],
+)
+def test_rubbish_is_refused_in_words(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "rubbish.mp4"
     path.write_bytes(content)
-    with pytest.raises(VideoError, match="not a readable video"):
+    with pytest.raises(VideoError, match=f"not a readable video{reason}"):
         list(decoder(path))
     with pytest.raises(VideoError, match="file not found"):
         list(decoder(tmp_path / "missing.mp4"))
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    path = tmp_path / "sound.mkv"
+def test_an_mp4_without_its_end_is_called_incomplete(tmp_path: Path) -> None:
+    path = tmp_path / "download.mp4"
+    encode_video(path, [checkerboard()] * 20, 10)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"moov") - 4])
+    with pytest.raises(VideoError, match="cut short; get the complete file"):
+        list(decoder(path))
+
+
+@pytest.mark.parametrize("cover", [False, True])
+def test_sound_alone_is_no_video(tmp_path: Path, cover: bool) -> None:
+    path = tmp_path / "sound.mp3"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000)
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-    with pytest.raises(NoVideoStreamError, match="audio"):
+        stream = container.add_stream("libmp3lame", rate=44_100)
+        packets = []
+        if cover:
+            picture = container.add_stream("mjpeg")
+            picture.width, picture.height, picture.pix_fmt = 64, 64, "yuvj420p"
+            picture.disposition = Disposition.attached_pic
+            frame = VideoFrame.from_ndarray(quadrants(64, 64), format="rgb24")
+            packets += [*picture.encode(frame.reformat(format="yuvj420p")), *picture.encode()]
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 44_100), np.int16), "s16", "mono")
+        sound.sample_rate = 44_100
+        container.mux([*packets, *stream.encode(sound), *stream.encode()])
+    only = "audio, cover picture" if cover else "audio"
+    with pytest.raises(NoVideoStreamError, match=f"only: {only}$"):
         probe(path, LIMITS)
 
 

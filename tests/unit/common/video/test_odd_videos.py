@@ -68,7 +68,7 @@ def test_what_follows_a_clock_that_jumps_back_is_kept(tmp_path: Path, suffix: st
     segments, done = produced(joined)
     assert done.duration_seconds == pytest.approx(8.0, abs=0.1)
     assert done.damaged is None
-    assert "timestamps jump (1 times" in (done.notes or "")
+    assert "jumps of the timestamps: 1, the first after" in (done.notes or "")
     light = brightness(segments)
     assert np.mean(light[: len(light) // 3]) > 2 * np.mean(light[-len(light) // 3 :])
 
@@ -260,7 +260,7 @@ def test_bad_packets_are_counted_in_a_row(tmp_path: Path) -> None:
     )
     _, done = produced(spread)
     assert done.duration_seconds == pytest.approx(count / RATE, abs=0.1)
-    assert done.damaged == "damaged: 2500 packets could not be decoded and were skipped"
+    assert done.damaged == "damaged: packets that could not be decoded: 2500"
 
 
 def test_where_decoding_ended_is_told(tmp_path: Path) -> None:
