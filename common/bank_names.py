@@ -17,7 +17,7 @@ def check_bank_name(bank: str) -> None:
     UsageError.
     """
     if not 1 <= len(bank) <= MAX_BANK_NAME or printable(bank) != bank:
-        shown = f"{printable(bank[:MAX_BANK_NAME])!r} of {len(bank)} characters"
+        shown = f"'{printable(bank[:MAX_BANK_NAME])}' of {len(bank)} characters"
         raise UsageError(
             f"bank: expected a name of 1 to {MAX_BANK_NAME} printable characters, got {shown}"
         )

@@ -65,12 +65,13 @@ def list_catalog(
     The id of a video in a folder is its path relative to that folder; of a single file its name; of a
     URL the URL without query and credentials. Two videos may have one id; `plan_work` and
     `without_taken` handle this. Raises UsageError for mistakes of the caller: an empty or missing path,
-    an empty bank, a folder without videos, an unreadable manifest.
+    a wrong bank, a folder without videos, an unreadable manifest.
     """
     if not bank:
         raise UsageError(
             "bank: expected a name, got an empty one; leave it out for the default bank"
         )
+    check_bank_name(bank)
     listing = Listing(exclusion=exclusion)
     seen: set[tuple[str, str]] = set()
     for argument in arguments:

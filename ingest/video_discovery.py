@@ -192,7 +192,7 @@ class _Walk:
         elif name in SYSTEM_FOLDERS:
             self._pass_over(name, "used by the operating system", entry.path)
         elif pattern := self._is_excluded(entry):
-            kind = "excluded folder" if entry.is_dir() else "excluded"
+            kind = "excluded folder" if _is_folder(entry) else "excluded"
             self._pass_over(kind, f"matches {pattern}", entry.path)
         elif entry.is_symlink() and _is_broken(entry):
             self._broken_link(entry)
@@ -207,7 +207,7 @@ class _Walk:
 
     def _is_excluded(self, entry: os.DirEntry[str]) -> str:
         relative = entry.path[len(self._way[0].path) :].lstrip("/")
-        return self._exclusion.why(relative, is_folder=entry.is_dir())
+        return self._exclusion.why(relative, is_folder=_is_folder(entry))
 
     def _file(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
         suffix = _suffix(entry.name)
@@ -263,6 +263,14 @@ class _Walk:
 
     def _pass_over(self, kind: str, reason: str, path: str) -> None:
         self._scan.passed_over.add(kind, reason, path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; not a link that cannot be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_broken(entry: os.DirEntry[str]) -> bool:

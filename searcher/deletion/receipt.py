@@ -28,7 +28,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """erased: nothing was found in any place. kept: what stays on purpose, and why."""
+    """erased: nothing was found in any place. kept: what stays on purpose, and why; nothing if the index
+    has never had a video of this id."""
 
     video_id: str
     checked_at: str
@@ -75,7 +76,9 @@ def erasure_receipt(
         ]
     if backups is not None and backups.is_dir():
         places.append(Place("backups", "backups with it", _in_backups(backups, video_id)))
-    return Receipt(video_id, now(), not any(one.found for one in places), places, _KEPT)
+    erased = not any(one.found for one in places)
+    unknown = erased and not index.videos.was_deleted(video_id)
+    return Receipt(video_id, now(), erased, places, {} if unknown else _KEPT)
 
 
 def _in_index(index: VideoIndex, video_id: str) -> list[Place]:

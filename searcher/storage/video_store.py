@@ -228,6 +228,10 @@ class VideoStore:
         )
         return str(rows[0][0]) if rows else ""
 
+    def was_deleted(self, video_id: str) -> bool:
+        """Whether a deletion is the last that happened to a video."""
+        return bool(self._database.query("SELECT 1 FROM deleted WHERE video_id = ?", video_id))
+
     def forget_everything(self) -> None:
         """Every row, and what the log was read up to; what was deleted stays noted."""
         tables = (

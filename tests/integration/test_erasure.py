@@ -102,8 +102,19 @@ def test_the_receipt_finds_a_video_everywhere_it_is(
         drop_staged(index, GONE, 9)
         assert not erasure_receipt(index, GONE, state, None).erased
         index.delete_videos([GONE])
-        assert erasure_receipt(index, GONE, state, None).erased
+        last = erasure_receipt(index, GONE, state, None)
+        assert last.erased
+        assert "audit log" in last.kept
         assert not erasure_receipt(index, "kept", state, None).erased
+
+
+def test_the_receipt_of_an_id_that_was_never_indexed_claims_no_deletion(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with LocalIndex.open_writer(tmp_path, MANIFEST, SETTINGS) as index:
+        write(index, video(rng, "film.mp4", 2))
+    code, receipt = run("erasure", "flim.mp4", "--data", tmp_path)
+    assert (code, receipt["erased"], receipt["kept"]) == (0, True, {})
 
 
 def test_after_compaction_no_file_has_the_bytes_of_a_deleted_video(

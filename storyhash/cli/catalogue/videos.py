@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import StoryHashError, UnknownVideoError, UsageError, VideoError
+from common.printable import printable
 from common.settings import load_settings
 from common.uris import public_uri
 from searcher.deletion.receipt import erasure_receipt
@@ -17,7 +18,7 @@ from searcher.storage.selection import Selection
 from searcher.video_index import VideoIndex
 from storyhash.cli.catalogue.open_catalogue import opened_catalogue
 from storyhash.cli.shared.completion import video_ids
-from storyhash.cli.shared.console import check_interrupt, err, out, print_fields, print_json
+from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_fields, print_json
 from storyhash.cli.shared.listing import print_done, print_done_ids, print_more
 from storyhash.cli.shared.options import (
     CursorOption,
@@ -226,6 +227,8 @@ def erasure(
         for what, why in receipt["kept"].items():
             out.print(f"kept         {what}: {why}", markup=False)
         out.print("erased" if receipt["erased"] else "not erased yet", markup=False)
+        if not receipt["kept"]:
+            notice(f"this index has no note of a deletion of '{printable(video_id)}'; check the id")
     if not receipt["erased"]:
         raise typer.Exit(StoryHashError.exit_code)
 

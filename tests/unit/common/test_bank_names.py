@@ -16,7 +16,7 @@ def test_a_name_is_any_short_text_on_one_line(bank: str) -> None:
     [
         ("", "'' of 0 characters"),
         ("x" * (MAX_BANK_NAME + 1), "of 201 characters"),
-        ("news\nsport", r"\\nsport' of 10 characters"),
+        ("news\nsport", r"got 'news\nsport' of 10 characters"),
         ("\x1b[2J", "of 4 characters"),
         ("news\udcff", "of 5 characters"),
         ("news\0", "of 5 characters"),
@@ -25,4 +25,4 @@ def test_a_name_is_any_short_text_on_one_line(bank: str) -> None:
 def test_an_empty_a_long_and_an_unprintable_name_are_refused(bank: str, shown: str) -> None:
     with pytest.raises(UsageError, match="bank: expected a name of 1 to 200 printable") as refused:
         check_bank_name(bank)
-    assert shown.replace("\\\\", "\\") in str(refused.value).replace("\\\\", "\\")
+    assert shown in str(refused.value)

@@ -227,6 +227,9 @@ def test_a_name_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_bank_name_of_two_lines_is_refused() -> None:
     with pytest.raises(UsageError, match="bank: expected a name"):
         check_entry(CatalogEntry("a", "/a.mp4", "news\nsport"))
+    # A bank that is given for all videos is one mistake, not one per video.
+    with pytest.raises(UsageError, match="bank: expected a name"):
+        read_catalog([], "news\nsport")
 
 
 def test_a_pool_takes_jobs_as_they_come(tmp_path: Path) -> None:
