@@ -29,6 +29,7 @@ from searcher.storage.thumbnails import ThumbnailStore
 from searcher.storage.uploads import UploadedVideos
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.transform.pictures import References
 
 # For the audit, one of this many searches contributes a query; the newest _SAMPLES queries are kept.
 _SAMPLES, _SEARCHES_PER_SAMPLE = 32, 8
@@ -72,6 +73,12 @@ class VideoIndex(Closeable, ABC):
     @abstractmethod
     def _searched(self) -> SearchedSegments:
         """What a search looks into."""
+
+    @final
+    @property
+    def references(self) -> References:
+        """The pictures of the videos of the catalogue."""
+        return References(self.videos.uri_of, self.thumbnails.of)
 
     @final
     @property

@@ -83,11 +83,7 @@ class QueryServices:
     def _compared(
         self, matcher: Matcher, query: Pictures | None, report: MatchReport
     ) -> MatchReport:
-        index = self.index
-        return self.transforms.add_to(
-            *(report, query, index.videos.uri_of, matcher.policies),
-            thumbnails_of=index.thumbnails.of,
-        )
+        return self.transforms.add_to(report, query, self.index.references, matcher.policies)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from searcher.matching.cascade import Compare, match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.scoring.calibration import Calibration
 from searcher.matching.scoring.policy import Policies, default_policy
+from searcher.transform.pictures import References
 
 Case: TypeAlias = Literal["copy", "stranger", "thorough"]
 CASES: tuple[Case, ...] = get_args(Case)
@@ -52,8 +53,8 @@ _SEGMENT_SECONDS, _SEGMENTS_PER_VIDEO = 4.0, 15
 # Standard deviation of each number of a vector among the segments of one video.
 _NOISE = 0.03
 _QUERY, _NO_FILE = "query", "/no-such-file"
-CompareWith: TypeAlias = Callable[[QuerySession, Callable[[str], str], Policies], Compare]
-"""How the pictures of a query's matches are compared; from the query, and the URI of a reference."""
+CompareWith: TypeAlias = Callable[[QuerySession, References, Policies], Compare]
+"""How the pictures of a query's matches are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +163,8 @@ class Latency:
         if self._compare_with is not None:
             # Synthetic videos have no file.
             uris = {_QUERY: str(video)}
-            compared = self._compare_with(
-                session, lambda name: uris.get(name, _NO_FILE), self._policies
-            )
+            references = References(lambda name: uris.get(name, _NO_FILE))
+            compared = self._compare_with(session, references, self._policies)
 
         def compare(report: MatchReport) -> MatchReport:
             passes.end()

@@ -21,7 +21,7 @@ from searcher.matching.scoring.policy import Policies
 from searcher.transform.estimate import KeypointsOf, Moment, PictureComparison, compare
 from searcher.transform.finder import TransformFinder
 from searcher.transform.picture_memory import RememberedKeypoints
-from searcher.transform.pictures import PictureKind, Pictures
+from searcher.transform.pictures import PictureKind, Pictures, References
 
 _REMEMBERED = 64
 # Pictures that are kept when the next report of the same query begins: at most 360 MB.
@@ -120,7 +120,7 @@ class Verification:
         return self._finder.add_to(
             report,
             _KeptPictures(pictures, "", self._kept),
-            lambda name: self._uris.get(name, ""),
+            References(lambda name: self._uris.get(name, "")),
             policies,
         )
 

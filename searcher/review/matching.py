@@ -88,7 +88,7 @@ class MatchQueries:
             identity = QueryIdentity.of_video(video)
             pictures = None
             if self._transforms is not None:
-                pictures = self._transforms.of_video(video.video_id, video.uri, index.thumbnails.of)
+                pictures = self._transforms.of_video(video.video_id, index.references)
 
             def of_video(matcher: Matcher) -> MatchReport:
                 report = matcher.match_video(
@@ -174,8 +174,7 @@ class MatchQueries:
         if self._transforms is None:
             return report
         return self._transforms.add_to(
-            *(report, pictures, index.videos.uri_of, matcher.policies, cancellation),
-            thumbnails_of=index.thumbnails.of,
+            report, pictures, index.references, matcher.policies, cancellation
         )
 
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -30,10 +31,9 @@ from searcher.transform.pictures import (
     PictureKind,
     Pictures,
     PictureSource,
+    References,
     ThumbnailDecoder,
-    ThumbnailsOf,
     Times,
-    no_thumbnails,
     times_of,
 )
 from searcher.transform.verification import IMPROBABLE, is_doubtful, verified
@@ -82,13 +82,13 @@ class TransformFinder:
         """See `PictureSource.of_uri`."""
         return self._source.of_uri(uri)
 
-    def of_video(self, video_id: str, uri: str, thumbnails_of: ThumbnailsOf) -> Pictures | None:
+    def of_video(self, video_id: str, references: References) -> Pictures | None:
         """The pictures of a video of the catalogue: of its file, otherwise its thumbnails; None if it has
         neither."""
-        pictures = self._source.of_uri(uri)
+        pictures = self._source.of_uri(references.uri_of(video_id))
         if pictures is not None or self._thumbnails is None:
             return pictures
-        stored = thumbnails_of(video_id)
+        stored = references.thumbnails_of(video_id)
         return None if stored is None else self._thumbnails.of_thumbnails(stored)
 
     @step("compare pictures")
@@ -96,17 +96,15 @@ class TransformFinder:
         self,
         report: MatchReport,
         query: Pictures | None,
-        uri_of: Callable[[str], str],
+        references: References,
         policies: Policies,
         cancellation: Cancellation = NEVER_CANCELLED,
-        thumbnails_of: ThumbnailsOf = no_thumbnails,
     ) -> MatchReport:
         """The report with the field `transform` in every copy and every match to review, after doubtful
         matches were verified.
 
-        query: the query's pictures; None if it has none on this machine. uri_of: the URI of a
-        reference. policies: decide again. thumbnails_of: the reference's thumbnails, which are used where
-        its file is not on this machine. Raises CancelledError.
+        query: the query's pictures; None if it has none on this machine. references: thumbnails are
+        used where a file is not on this machine. policies: decide again. Raises CancelledError.
         """
         end = self._clock() + self._seconds
 
@@ -120,9 +118,7 @@ class TransformFinder:
         best = [runs[number] for number in worth[:MOST_COMPARED]]
         chosen = [run for run in best if is_doubtful(run) or not self._only_doubtful]
 
-        def opened(video_id: str) -> Pictures | None:
-            return self.of_video(video_id, uri_of(video_id), thumbnails_of)
-
+        opened = partial(self.of_video, references=references)
         memory = _Memory.of(chosen, query, opened) if self._seconds else None
         for place, number in enumerate(worth):
             run = runs[number]

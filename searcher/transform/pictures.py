@@ -59,13 +59,13 @@ class StoredThumbnails(Protocol):
         ...
 
 
-ThumbnailsOf: TypeAlias = Callable[[str], StoredThumbnails | None]
-"""The thumbnails of a video, by its id; None if it has none."""
+@dataclass(frozen=True, slots=True)
+class References:
+    """Where the pictures of a catalogue's videos are, by their ids. uri_of: the URI of a video.
+    thumbnails_of: its thumbnails, None if it has none."""
 
-
-def no_thumbnails(video_id: str) -> None:
-    """`ThumbnailsOf` where none are kept."""
-    del video_id
+    uri_of: Callable[[str], str]
+    thumbnails_of: Callable[[str], StoredThumbnails | None] = lambda video_id: None
 
 
 class ThumbnailDecoder(Protocol):

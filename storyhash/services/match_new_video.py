@@ -46,11 +46,8 @@ def match_new_video(
         )
         if transforms is None:
             return report
-        pictures = transforms.of_video(video_id, video.uri, index.thumbnails.of)
-        return transforms.add_to(
-            *(report, pictures, index.videos.uri_of, matcher.policies),
-            thumbnails_of=index.thumbnails.of,
-        )
+        pictures = transforms.of_video(video_id, index.references)
+        return transforms.add_to(report, pictures, index.references, matcher.policies)
 
     report = report_of_video(video, of_video, answering, rules, metrics)
     answer = reviews.finish(report, QueryIdentity.of_video(video), answering, rules)

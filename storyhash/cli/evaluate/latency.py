@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from ingest.query_decoder import QueryDecoder
 from searcher.matching.cascade import Compare
 from searcher.matching.scoring.policy import Policies
 from searcher.transform.finder import TransformFinder
+from searcher.transform.pictures import References
 from storyhash.cli.evaluate.options import OUT, OutOption, ProfilesOption
 from storyhash.cli.shared.console import check_interrupt, out, print_json
 from storyhash.cli.shared.options import JsonOption
@@ -109,10 +110,10 @@ def _measure(
         finder = TransformFinder(reader, settings.matching.transform_seconds)
 
         def compare_with(
-            session: QuerySession, uri_of: Callable[[str], str], policies: Policies
+            session: QuerySession, references: References, policies: Policies
         ) -> Compare:
             pictures = ClipPictures(reader, session.segments)
-            return lambda report: finder.add_to(report, pictures, uri_of, policies)
+            return lambda report: finder.add_to(report, pictures, references, policies)
 
         task = bar.task(settings.profile, len(CASES) * len(queries) * (runs + 1), unit="queries")
 

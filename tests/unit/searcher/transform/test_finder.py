@@ -21,6 +21,7 @@ from searcher.transform.pictures import (
     REFERENCE_SIDE,
     PictureKind,
     Pictures,
+    References,
     StoredThumbnails,
     times_of,
 )
@@ -47,6 +48,10 @@ class Still:
             if self.error is not None:
                 raise self.error
             yield self.picture
+
+
+# Each video has its id as its URI, and no thumbnails.
+FILES = References(str)
 
 
 class Files:
@@ -103,7 +108,7 @@ def report(*matches: Match) -> MatchReport:
 def transform_of(
     finder: TransformFinder, query: Pictures | None, *matches: Match
 ) -> dict[str, Any]:
-    found = finder.add_to(report(*matches), query, str, POLICIES).matches[-1].transform
+    found = finder.add_to(report(*matches), query, FILES, POLICIES).matches[-1].transform
     assert found is not None
     return dict(found)
 
@@ -122,7 +127,7 @@ def test_a_copy_gets_the_transform_of_its_pictures() -> None:
 def test_nothing_is_read_without_a_match() -> None:
     query, film = Still(drawn(1)), Still(drawn(1))
     given = report(match("film", probability=0.0001))
-    assert TransformFinder(Files(film=film), 60.0).add_to(given, query, str, POLICIES) == given
+    assert TransformFinder(Files(film=film), 60.0).add_to(given, query, FILES, POLICIES) == given
     assert not query.asked
     assert not film.asked
 
@@ -169,7 +174,7 @@ def test_only_the_best_matches_are_compared() -> None:
     film = Still(drawn(1))
     matches = [match("film")] * (MOST_COMPARED + 1)
     finder = TransformFinder(Files(film=film), 600.0)
-    found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES).matches
+    found = finder.add_to(report(*matches), Still(drawn(1)), FILES, POLICIES).matches
     compared = ["mirrored" in (one.transform or {}) for one in found]
     assert compared == [True] * MOST_COMPARED + [False]
 
@@ -177,7 +182,7 @@ def test_only_the_best_matches_are_compared() -> None:
 def test_an_improbable_match_whose_pictures_agree_goes_to_review_at_least() -> None:
     film = Still(drawn(1))
     found = TransformFinder(Files(film=film), 60.0).add_to(
-        report(match("film", probability=0.0006)), film, str, POLICIES
+        report(match("film", probability=0.0006)), film, FILES, POLICIES
     )
     assert found.decision == "review"
     assert found.matches[0].evidence["verification"]["outcome"] == "confirmed"
@@ -187,7 +192,7 @@ def test_of_improbable_matches_the_best_are_compared_at_their_first_guesses() ->
     films = {f"film{number}": Still(drawn(2)) for number in range(5)}
     matches = [match(name, probability=0.005 - 0.001 * number) for number, name in enumerate(films)]
     finder = TransformFinder(Files(**films), 600.0)
-    found = finder.add_to(report(*matches), Still(drawn(1)), str, POLICIES)
+    found = finder.add_to(report(*matches), Still(drawn(1)), FILES, POLICIES)
     compared = {run.video_id for run, _ in found.judged if "verification" in run.evidence}
     assert compared == {"film0", "film1", "film2"}
     assert len(compared) == MOST_IMPROBABLE
@@ -198,7 +203,7 @@ def test_every_match_to_review_gets_a_transform_however_improbable_it_is() -> No
     policies = Policies(Policy(copy_probability=0.75, review_probability=0.001))
     matches = [match(f"film{number}", probability=0.005) for number in range(5)]
     given = report(*matches).with_matches(matches, policies)
-    found = TransformFinder(Files(), 60.0).add_to(given, None, str, policies)
+    found = TransformFinder(Files(), 60.0).add_to(given, None, FILES, policies)
     assert [one.transform is not None for one in found.matches] == [True] * 5
 
 
@@ -224,7 +229,7 @@ def test_a_doubtful_candidate_whose_pictures_fit_becomes_a_copy() -> None:
     film = Still(drawn(1))
     weak = match("film", probability=0.05)
     assert report(weak).decision == "no_match"
-    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), film, str, POLICIES)
+    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), film, FILES, POLICIES)
     assert found.decision == "copy"
     assert found.matches[0].transform is not None
 
@@ -236,7 +241,7 @@ def test_a_copy_with_hardly_any_light_is_recognised_by_its_pictures(
     noisy = faint * 0.16 + rng.normal(0, 1.5, faint.shape)
     film, night = Still(faint), Still(np.clip(noisy, 0, 255).astype(np.uint8))
     weak = match("film", probability=0.05)
-    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), night, str, POLICIES)
+    found = TransformFinder(Files(film=film), 60.0).add_to(report(weak), night, FILES, POLICIES)
     verification = found.matches[0].evidence["verification"]
     assert verification["outcome"] == "confirmed"
     assert verification["agreement"] > 0.8
@@ -246,14 +251,14 @@ def test_a_doubtful_copy_whose_pictures_differ_goes_to_review() -> None:
     doubtful = match("film", probability=0.8)
     assert report(doubtful).decision == "copy"
     finder = TransformFinder(Files(film=Still(drawn(2))), 60.0)
-    found = finder.add_to(report(doubtful), Still(drawn(1)), str, POLICIES)
+    found = finder.add_to(report(doubtful), Still(drawn(1)), FILES, POLICIES)
     assert found.decision == "review"
 
 
 def test_a_candidate_that_is_no_copy_is_told_without_an_edit() -> None:
     files = Files(film=Still(drawn(1)), other=Still(drawn(2)))
     given = report(match("film", tempo=0.5), match("other", tempo=None, probability=0.05))
-    found = TransformFinder(files, 60.0).add_to(given, Still(drawn(1)), str, POLICIES)
+    found = TransformFinder(files, 60.0).add_to(given, Still(drawn(1)), FILES, POLICIES)
     answer = report_to_json(found, str)
     assert [one["transform"]["words"] for one in answer["matches"]] == ["at about 0.5 x speed"]
     (candidate,) = answer["candidates"]
@@ -263,7 +268,7 @@ def test_a_candidate_that_is_no_copy_is_told_without_an_edit() -> None:
 def with_thumbnails(files: Files, thumbnails: Thumbnails, query: Still, given: Match) -> Match:
     """The match after its pictures were compared."""
     finder = TransformFinder(files, 60.0, thumbnails=thumbnails)
-    found = finder.add_to(report(given), query, str, POLICIES, thumbnails_of=thumbnails.of)
+    found = finder.add_to(report(given), query, References(str, thumbnails.of), POLICIES)
     return found.judged[0][0]
 
 
@@ -292,9 +297,9 @@ def test_a_query_without_a_file_is_compared_by_its_thumbnails(files: Files) -> N
     small = Still(shrink_to(drawn(1), 96))
     thumbnails = Thumbnails(query=small, film=small)
     finder = TransformFinder(files, 60.0, thumbnails=thumbnails)
-    query = finder.of_video("query", "/elsewhere/query.mp4", thumbnails.of)
+    query = finder.of_video("query", References(str, thumbnails.of))
     given = report(match("film", probability=0.3))
-    found = finder.add_to(given, query, str, POLICIES, thumbnails_of=thumbnails.of)
+    found = finder.add_to(given, query, References(str, thumbnails.of), POLICIES)
     verification = found.matches[0].evidence["verification"]
     assert (verification["outcome"], verification["pictures"]) == ("confirmed", "thumbnails")
     assert found.decision == "copy"
@@ -303,15 +308,15 @@ def test_a_query_without_a_file_is_compared_by_its_thumbnails(files: Files) -> N
 
 def test_a_video_is_opened_by_its_file_if_it_is_here() -> None:
     film, small = Still(drawn(1)), Still(drawn(2))
-    thumbnails = Thumbnails(film=small)
-    finder = TransformFinder(Files(here=film), 60.0, thumbnails=thumbnails)
-    assert finder.of_video("film", "here", thumbnails.of) is film
-    opened = finder.of_video("film", "elsewhere", thumbnails.of)
+    thumbnails = Thumbnails(film=small, moved=small)
+    references = References(str, thumbnails.of)
+    finder = TransformFinder(Files(film=film), 60.0, thumbnails=thumbnails)
+    assert finder.of_video("film", references) is film
+    opened = finder.of_video("moved", references)
     assert opened is not None
     assert opened.kind == "thumbnails"
-    assert finder.of_video("other", "elsewhere", thumbnails.of) is None
-    unused = TransformFinder(Files(), 60.0)
-    assert unused.of_video("film", "elsewhere", thumbnails.of) is None
+    assert finder.of_video("other", references) is None
+    assert TransformFinder(Files(), 60.0).of_video("film", references) is None
 
 
 @pytest.mark.parametrize("error", [StorageError("gone"), VideoError("damaged")])
@@ -327,7 +332,7 @@ def test_thumbnails_that_cannot_be_read_change_nothing(error: Exception) -> None
 def test_a_match_that_cannot_be_compared_keeps_its_decision() -> None:
     for probability in (0.05, 0.3, 0.8):
         before = report(match("film", probability=probability))
-        after = TransformFinder(Files(), 60.0).add_to(before, Still(drawn(1)), str, POLICIES)
+        after = TransformFinder(Files(), 60.0).add_to(before, Still(drawn(1)), FILES, POLICIES)
         assert after.decision == before.decision
 
 
@@ -335,7 +340,7 @@ def test_a_doubtful_match_without_a_moment_to_compare_keeps_its_probability() ->
     doubtful = match("film", None, probability=0.3, pairs=[])
     film = Still(drawn(2))
     finder = TransformFinder(Files(film=film), 60.0)
-    (found,) = finder.add_to(report(doubtful), Still(drawn(1)), str, POLICIES).matches
+    (found,) = finder.add_to(report(doubtful), Still(drawn(1)), FILES, POLICIES).matches
     assert found.probability == 0.3
     assert "verification" not in found.evidence
     assert found.transform is not None
@@ -355,7 +360,7 @@ def test_two_matches_of_one_video_read_each_moment_and_describe_each_picture_onc
     monkeypatch.setattr(Keypoints, "of_colour", counted)
     query, film = Still(drawn(1)), Still(drawn(1))
     finder = TransformFinder(Files(film=film), 60.0)
-    twice = finder.add_to(report(match("film"), match("film")), query, str, POLICIES).matches
+    twice = finder.add_to(report(match("film"), match("film")), query, FILES, POLICIES).matches
     assert all("mirrored" in (one.transform or {}) for one in twice)
     assert query.asked == sorted(set(query.asked))
     assert film.asked == sorted(set(film.asked))
@@ -373,7 +378,7 @@ def test_a_moment_that_cannot_be_read_concerns_only_its_match() -> None:
     late = replace(match("film"), ref_start_seconds=60.0, ref_end_seconds=64.0)
     finder = TransformFinder(Files(film=Torn(drawn(1))), 60.0)
     given = report(match("film"), late)
-    first, second = finder.add_to(given, Still(drawn(1)), str, POLICIES).matches
+    first, second = finder.add_to(given, Still(drawn(1)), FILES, POLICIES).matches
     assert first.transform is not None
     assert first.transform["words"] == "unchanged"
     assert second.transform is not None
