@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import graphlib
-import http.server
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 
@@ -39,6 +39,7 @@ from tests.deploy.files import (
 from tests.kafka_broker import KafkaBroker, can_run
 from tests.kafka_broker.broker import free_ports
 from tests.kafka_broker.container import KAFKA_IMAGE
+from tests.support.http_server import serving
 
 OURS = ("topics", "embedder", "searcher", "producer")
 # What uvicorn may take on top of a service's own stop_seconds.
@@ -324,22 +325,12 @@ def test_a_broker_starts_with_the_properties_of_compose(tmp_path: Path) -> None:
 def answering(status: int) -> Iterator[int]:
     """A server that says only that; its port."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/readyz" else 404)
-            self.end_headers()
+    def ready(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving({"/readyz": ready}) as url:
+        yield httpx.URL(url).port or 0
 
 
 def is_healthy(service: str, its_port: str, port: int) -> bool:

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from common.settings import load_settings
 from common.types import Float32Array
 from storyhash.wiring import open_catalogue
 from tests.e2e.conftest import copied, draw, storyhash
+from tests.support.http_server import running
 from tests.support.routes import references
 from tests.support.services import Service, wait_until
 
@@ -47,9 +48,10 @@ class FilmHost:
     def __init__(self, folder: Path) -> None:
         self.asked = threading.Event()
         self.go_on = threading.Event()
+        self.url = ""
         host = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Films(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path.startswith("/slow/"):
                     host.asked.set()
@@ -62,27 +64,15 @@ class FilmHost:
                 except ConnectionError:
                     self.close_connection = True
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self.go_on.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.handler = Films
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[FilmHost]:
     made = FilmHost(tmp_path)
-    yield made
-    made.close()
+    with running(made.handler) as made.url:
+        yield made
+        made.go_on.set()
 
 
 @pytest.fixture(scope="module")

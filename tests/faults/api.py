@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,9 +27,6 @@ from common.state.roles import Role
 from common.types import OnDecoded
 from embedder.server import embed_app
 from searcher.api.protocols import OpenedQuery
-from searcher.jobs.runner import JobRunner
-from searcher.review.matching import MatchQueries
-from searcher.review.reviews import Reviews
 from searcher.storage.staged_videos import StagedVideo
 from tests.faults.api_hooks import IDS, OWN_KEY
 from tests.faults.harness import Trial, run
@@ -38,7 +34,7 @@ from tests.support.keys import access_over, key_of, opened_state
 from tests.support.services import ROOT
 from tests.unit.searcher.api.test_api import FILMS, embed
 from tests.unit.searcher.api.test_attacks import Tenants
-from tests.unit.searcher.api.test_key_access import Keyed
+from tests.unit.searcher.api.test_key_access import JobsDone, Keyed
 
 # Without bounds on the rate of requests, because the answer to all is then 429.
 _SETTINGS = HttpSettings(
@@ -55,7 +51,6 @@ _LEFT_OUT = ("positive_data_acceptance", "ensure_resource_availability")
 # What is checked only where keys are required.
 _OF_KEYS = ("ignored_auth", "missing_required_header")
 _EXAMPLES, _QUICK_EXAMPLES = 60, 10
-_JOB_SECONDS = 0.05
 
 
 def api(trial: Trial) -> None:
@@ -118,7 +113,7 @@ def _searcher(folder: Path, settings: HttpSettings) -> Iterator[_Target]:
         state = stack.enter_context(opened_state(folder))
         keyed = Keyed(folder, state, settings, _embed, _Whole())
         stack.callback(keyed.close)
-        stack.enter_context(_jobs_done(keyed))
+        stack.enter_context(JobsDone(keyed.runner(_embed)))
         yield _Target(keyed.app, key_of(state, Role.ADMIN), Tenants(keyed).ids)
 
 
@@ -151,27 +146,6 @@ def _embed(
     shown = sorted(FILMS)[len(source) % len(FILMS)]
     with embed(f"/{shown}", name, model_id, cancellation) as query:
         yield query
-
-
-@contextmanager
-def _jobs_done(keyed: Keyed) -> Iterator[None]:
-    """Run the jobs of the service."""
-    stop = threading.Event()
-    queries = MatchQueries(_embed, keyed.api.metrics, Reviews(lambda: keyed.state))
-    runner = JobRunner(keyed.jobs, queries, keyed.api.catalogue.current)
-
-    def work() -> None:
-        while not stop.is_set():
-            if not runner.run_next(stop):
-                stop.wait(_JOB_SECONDS)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 class _Whole:

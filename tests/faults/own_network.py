@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.http_server import running
 
 # The receiver of webhooks has this address; every other one of this machine is private.
 RECEIVER = "127.0.0.2"
@@ -22,37 +24,29 @@ class Web:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(302)
-                self.send_header("Location", f"http://127.0.0.1:{web.inside.server_port}/")
+                self.send_header("Location", f"http://127.0.0.1:{web.port}/")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         class Inside(BaseHTTPRequestHandler):
             def handle(self) -> None:
                 web.reached += 1
 
-        self.receiver = ThreadingHTTPServer((RECEIVER, 0), Redirects)
-        self.inside = ThreadingHTTPServer(("127.0.0.1", 0), Inside)
-        self.url = f"http://{RECEIVER}:{self.receiver.server_port}"
+        self._servers = ExitStack()
+        self.url = self._servers.enter_context(running(Redirects, RECEIVER))
+        inside = self._servers.enter_context(running(Inside))
+        self.port = inside.rpartition(":")[2]
 
     def __enter__(self) -> Web:
-        for server in (self.receiver, self.inside):
-            server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in (self.receiver, self.inside):
-            server.shutdown()
-            server.server_close()
+        self._servers.close()
 
     def into_the_network(self) -> Iterator[str]:
         """Addresses that lead to the port inside, or to other private places."""
-        port = self.inside.server_port
         yield from (
-            f"http://{name}:{port}/film.mp4"
+            f"http://{name}:{self.port}/film.mp4"
             for name in (
                 *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0x7f.1", "017700000001"),
                 *("127.1", "0", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::127.0.0.1]"),

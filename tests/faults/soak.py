@@ -21,7 +21,7 @@ from tests.faults.keys import create_key, headers_of
 from tests.faults.soaking import truth
 from tests.faults.soaking.killable import Killable
 from tests.faults.soaking.load import KEPT, RAW, Load
-from tests.faults.soaking.receiver import Host
+from tests.faults.soaking.receiver import Host, hosting
 from tests.faults.soaking.vitals import Vitals
 from tests.faults.videos import draw
 from tests.support.services import wait_until
@@ -63,7 +63,7 @@ def soak(trial: Trial) -> None:
         draw(trial.folder / "films" / f"film-{number}.mp4", number, _FILM_SECONDS)
         for number in range(_FILMS)
     ]
-    with _database(trial.asked.database) as database, Host(trial.folder / "films") as host:
+    with _database(trial.asked.database) as database, hosting(trial.folder / "films") as host:
         settings = {**_SETTINGS, **database}
         data = trial.folder / "data"
         key = headers_of(create_key(data, "soak", settings, "admin"))

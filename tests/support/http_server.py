@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeAlias
 
@@ -12,11 +12,25 @@ Answer: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def serving(answers: Mapping[str, Answer]) -> Iterator[str]:
+def running(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> Iterator[str]:
+    """Run a server with a thread for each connection; gives its address. It logs nothing."""
+    quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer((host, 0), quiet) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def serving(answers: Mapping[str, Answer]) -> AbstractContextManager[str]:
     """Run the server; gives its address. answers: responses by path without query; other paths give
     404."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
             try:
@@ -27,18 +41,7 @@ def serving(answers: Mapping[str, Answer]) -> Iterator[str]:
             except OSError:
                 return
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return running(Answers)
 
 
 def content(data: bytes, **headers: str) -> Answer:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+from tests.support.http_server import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -27,15 +28,12 @@ def serve_hub(folder: Path, model: str, *, lies_of: str = "") -> Iterator[tuple[
     def lfs_of(file: Path) -> dict[str, object]:
         return {"sha256": said_of(file), "size": file.stat().st_size, "pointerSize": 134}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Hub(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self._answer(body=False)
 
         def do_GET(self) -> None:
             self._answer(body=True)
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
 
         def _answer(self, *, body: bool) -> None:
             path = self.path.partition("?")[0]
@@ -98,12 +96,5 @@ def serve_hub(folder: Path, model: str, *, lies_of: str = "") -> Iterator[tuple[
             if body:
                 self.wfile.write(content)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(Hub) as url:
+        yield url, asked

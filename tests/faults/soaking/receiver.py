@@ -6,66 +6,61 @@ import json
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from common.errors import WebhookSignatureError
 from storyhash.client.webhooks import verify_webhook
+from tests.support.http_server import running
 
 # One event is refused at most this often, so that its retries, each twice as late as the one before, end
 # in a known time.
 MOST_REFUSALS = 6
 
 
+@contextmanager
+def hosting(films: Path) -> Iterator[Host]:
+    """A web server on loopback: `GET` sends films, `POST` takes events."""
+    receiver = Receiver()
+
+    class Films(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200, (films / Path(urlsplit(self.path).path).name).read_bytes())
+
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            body = self.rfile.read(size)
+            if len(body) < size:
+                # The service was killed while it sent.
+                self.close_connection = True
+                return
+            self._answer(receiver.take(dict(self.headers.items()), body), b"")
+
+        def _answer(self, status: int, body: bytes) -> None:
+            try:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            except ConnectionError:
+                # The service was killed meanwhile.
+                self.close_connection = True
+
+    with running(Films) as url:
+        yield Host(url, receiver)
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
-    """A web server on loopback in a thread: `GET` sends films, `POST` takes events."""
+    """Where films come from and events go."""
 
-    def __init__(self, films: Path) -> None:
-        self.receiver = Receiver()
-        receiver = self.receiver
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(200, (films / Path(urlsplit(self.path).path).name).read_bytes())
-
-            def do_POST(self) -> None:
-                size = int(self.headers["Content-Length"])
-                body = self.rfile.read(size)
-                if len(body) < size:
-                    # The service was killed while it sent.
-                    self.close_connection = True
-                    return
-                self._answer(receiver.take(dict(self.headers.items()), body), b"")
-
-            def _answer(self, status: int, body: bytes) -> None:
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-                except ConnectionError:
-                    # The service was killed meanwhile.
-                    self.close_connection = True
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    url: str
+    receiver: Receiver
 
 
 class Receiver:

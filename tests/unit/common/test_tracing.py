@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
@@ -25,6 +23,7 @@ from common.settings import HttpSettings, ServiceSettings
 from common.tracing import open_span, spanned, start_tracing, step, steps, traceparent
 from storyhash.client.call import Call, as_nothing
 from storyhash.client.transport import SyncTransport
+from tests.support.http_server import running
 from tests.support.spans import Spans, id_of, recorded_spans, trace_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -67,16 +66,10 @@ def test_a_collector_gets_the_spans_and_the_name_of_the_service(
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing is logged."""
-
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        endpoint = f"http://127.0.0.1:{server.server_port}/"
+    with running(Collector) as endpoint:
         try:
-            start_tracing("embed", ServiceSettings(otlp_endpoint=endpoint))
+            start_tracing("embed", ServiceSettings(otlp_endpoint=f"{endpoint}/"))
             with spanned(open_span("outer", trace_id=TRACE)), step("inner"):
                 pass
             provider = tracing.use_provider(None)
@@ -84,8 +77,6 @@ def test_a_collector_gets_the_spans_and_the_name_of_the_service(
             provider.shutdown()
         finally:
             tracing.use_provider(None)
-            server.shutdown()
-            thread.join()
     ((path, body),) = received
     assert path == "/v1/traces"
     (sent,) = ExportTraceServiceRequest.FromString(body).resource_spans

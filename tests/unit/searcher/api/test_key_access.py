@@ -24,8 +24,12 @@ from searcher.api.protocols import EmbedQuery
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
+from searcher.jobs.runner import JobRunner
+from searcher.review.matching import MatchQueries
+from searcher.review.reviews import Reviews
 from searcher.storage.video import Video
 from searcher.transform.finder import TransformFinder
+from tests.support.background import Background
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import RAW, Api, axis, embed
@@ -166,10 +170,27 @@ class Keyed:
         headers = {**request.pop("headers", {}), **key}
         return self.client.ask(method, path, headers=headers, **request)
 
+    def runner(self, embedding: EmbedQuery = embed) -> JobRunner:
+        """Does the jobs."""
+        queries = MatchQueries(embedding, self.api.metrics, Reviews(lambda: self.state))
+        return JobRunner(self.jobs, queries, self.api.catalogue.current)
+
     def close(self) -> None:
         self.backups.close()
         self.client.__exit__(None, None, None)
         self.api.close()
+
+
+class JobsDone(Background):
+    """The jobs are done while a `with` block lasts."""
+
+    def __init__(self, runner: JobRunner) -> None:
+        self._runner = runner
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            if not self._runner.run_next(self.stopping):
+                self.stopping.wait(0.02)
 
 
 @pytest.fixture
@@ -180,7 +201,7 @@ def keyed(tmp_path: Path) -> Iterator[Keyed]:
         made.close()
 
 
-def _apps(keyed: Keyed) -> list[FastAPI]:
+def apps(keyed: Keyed) -> list[FastAPI]:
     nothing: Any = None
     access = access_over(keyed.state, ALWAYS)
     health, metrics = Health(None, (), 60.0), Metrics.create("embed")
@@ -189,7 +210,7 @@ def _apps(keyed: Keyed) -> list[FastAPI]:
 
 def test_every_route_has_a_role(keyed: Keyed) -> None:
     found = {}
-    for app in _apps(keyed):
+    for app in apps(keyed):
         document = app.openapi()
         assert "#/$defs/" not in json.dumps(document)
         assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
@@ -208,7 +229,7 @@ def test_every_route_refuses_who_has_no_key_and_who_has_a_lesser_role(keyed: Key
         "writer": key_of(keyed.state, Role.REVIEWER),
         "admin": key_of(keyed.state, Role.WRITER),
     }
-    for app in _apps(keyed):
+    for app in apps(keyed):
         with Client(app) as client:
             for (path, method), role in ROLES.items():
                 if path not in app.openapi()["paths"]:

@@ -24,7 +24,6 @@ from common.types import OnDecoded, PassName, QueryEmbedding
 from searcher.api.protocols import OpenedQuery
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
-from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from tests.support.keys import key_of
 from tests.support.queries import error_of
@@ -52,9 +51,7 @@ class Queue:
         return dict(self.ask("GET", answer.headers["Location"]).json())
 
     def runner(self, embedding: Any = embed) -> JobRunner:
-        reviews = Reviews(lambda: self.keyed.state)
-        queries = MatchQueries(embedding, self.keyed.api.metrics, reviews)
-        return JobRunner(self.keyed.jobs, queries, self.keyed.api.catalogue.current)
+        return self.keyed.runner(embedding)
 
     def run(self, embedding: Any = embed) -> bool:
         runner = self.runner(embedding)

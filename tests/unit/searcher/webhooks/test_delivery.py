@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from searcher.webhooks.deliverer import Deliverer
 from searcher.webhooks.sender import Sender, SendError, check_url
 from storyhash.client.webhooks import verify_webhook
 from storyhash.services.webhook_worker import WebhookWorker
+from tests.support.http_server import running
 from tests.support.services import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -49,7 +50,7 @@ class Receiver:
     def serving(self) -> Iterator[None]:
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Hook(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with receiver._lock:
@@ -64,19 +65,9 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            server.daemon_threads = True
-            self.url = f"http://127.0.0.1:{server.server_port}/hook"
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
+        with running(Hook) as url:
+            self.url = f"{url}/hook"
+            yield
 
 
 @pytest.fixture

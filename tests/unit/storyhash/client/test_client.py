@@ -15,24 +15,17 @@ import pytest
 from fastapi import FastAPI
 
 from common.errors import DependencyError, ServiceError, StoryHashError, UsageError, VideoError
-from common.http.health import Health
-from common.metrics import Metrics
-from common.settings import HttpSettings
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION
-from embedder.server import embed_app
 from searcher.curation.bank_schemas import SetPolicy
-from searcher.jobs.runner import JobRunner
-from searcher.review.matching import MatchQueries
-from searcher.review.reviews import Reviews
 from storyhash.client.call import OPERATIONS, Call
 from storyhash.client.calls.embedder import model
 from storyhash.client.client import AsyncClient, Client
 from storyhash.client.retries import NO_RETRIES, ONLY_BUSY, Retries
 from storyhash.client.transport import SyncTransport
-from tests.support.keys import access_over, key_of
-from tests.unit.searcher.api.test_api import axis, embed
-from tests.unit.searcher.api.test_key_access import Keyed, keyed
+from tests.support.keys import key_of
+from tests.unit.searcher.api.test_api import axis
+from tests.unit.searcher.api.test_key_access import Keyed, apps, keyed
 
 __all__ = ["keyed"]
 URL = "http://127.0.0.1:8000"
@@ -70,8 +63,7 @@ def client(keyed: Keyed, key: str) -> Iterator[Client]:
 
 
 def run_jobs(keyed: Keyed) -> None:
-    queries = MatchQueries(embed, keyed.api.metrics, Reviews(lambda: keyed.state))
-    assert JobRunner(keyed.jobs, queries, keyed.api.catalogue.current).run_next(_NEVER)
+    assert keyed.runner().run_next(_NEVER)
 
 
 class _Never:
@@ -82,17 +74,10 @@ class _Never:
 _NEVER: Any = _Never()
 
 
-def _apps(keyed: Keyed) -> list[FastAPI]:
-    nothing: Any = None
-    parts = (Health(None, (), 60.0), Metrics.create("embed"), HttpSettings())
-    access = access_over(keyed.state, HttpSettings())
-    return [keyed.app, embed_app(nothing, "", *parts, access=access)]
-
-
 def test_every_operation_of_the_documents_has_a_method(keyed: Keyed) -> None:
     documented = {
         (method.upper(), path)
-        for app in _apps(keyed)
+        for app in apps(keyed)
         for path, operations in app.openapi()["paths"].items()
         for method in operations
     }

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +15,14 @@ import storyhash.client.client
 from common.settings import HttpSettings
 from common.state.roles import Role
 from common.webhook_signature import signature
-from searcher.jobs.runner import JobRunner
-from searcher.review.matching import MatchQueries
-from searcher.review.reviews import Reviews
 from storyhash.client.client import AsyncClient, Client
+from tests.support.http_server import running
 from tests.support.keys import key_of, opened_state
-from tests.unit.searcher.api.test_api import embed
-from tests.unit.searcher.api.test_key_access import ALWAYS, Keyed
+from tests.unit.searcher.api.test_key_access import ALWAYS, JobsDone, Keyed
 from tests.unit.storyhash.client.test_client import InProcess
 from tests.unit.storyhash.client.test_webhooks import BODY, SECRET, headers
 
 TEXT = (Path(__file__).parents[4] / "docs" / "client.md").read_text(encoding="utf-8")
-
-
-@contextmanager
-def jobs_done(keyed: Keyed) -> Iterator[None]:
-    """Run the jobs of the service."""
-    stop = threading.Event()
-    queries = MatchQueries(embed, keyed.api.metrics, Reviews(lambda: keyed.state))
-    runner = JobRunner(keyed.jobs, queries, keyed.api.catalogue.current)
-
-    def work() -> None:
-        while not stop.is_set():
-            if not runner.run_next(stop):
-                stop.wait(0.02)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextmanager
-def receiving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The address of a running receiver of events."""
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def sent_now() -> dict[str, str]:
@@ -107,14 +66,14 @@ def test_the_examples_run(
         video = keyed.api.index.videos.get("a.mp4")
         assert video is not None
         names: dict[str, Any] = {}
-        with jobs_done(keyed):
+        with JobsDone(keyed.runner()):
             for example in examples[:-1]:
                 exec(example.replace("sh_...", key).replace("whsec_...", SECRET), names)
             # The last one reads a file, which this catalogue names elsewhere.
             with pytest.raises(Exception, match="missing"):
                 exec(examples[-1].replace("sh_...", key), names)
         keyed.close()
-    with receiving(names["Receiver"]) as url:
+    with running(names["Receiver"]) as url:
         assert httpx.post(url, content=BODY, headers=sent_now()).status_code == 204
         assert httpx.post(url, content=BODY, headers=headers()).status_code == 400
     told = capsys.readouterr().out
