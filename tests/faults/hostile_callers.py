@@ -12,10 +12,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from common.types import VECTOR_DIMENSION
+from tests.support.background import together
 
 _JUNK = b"[]," * (14_000_000 // 3)
 # Each kind of caller has an address of its own on this machine.
@@ -46,17 +48,11 @@ class Callers:
             (self._leaving, 1, 5.0),
             (self._parallel, 4, 0.5),
         ]
-        threads = []
-        for call, callers, pause in kinds:
-            source = next(_SOURCES)
-            threads += [
-                threading.Thread(target=self._again, args=(call, source, pause, number))
-                for number in range(callers)
-            ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(
+            partial(self._again, call, source, pause, number)
+            for (call, callers, pause), source in zip(kinds, _SOURCES, strict=False)
+            for number in range(callers)
+        )
 
     @property
     def _over(self) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.background import together
+
 # Between a refusal and the next request: callers that do not wait as long as they are told.
 _PAUSE_SECONDS = 0.25
 _TIMEOUT_SECONDS = 300.0
@@ -59,13 +61,7 @@ def called(url: str, seconds: float, clip: bytes, keys: dict[str, int]) -> list[
         (Callers(url, token, 2 + number, clip, until), callers)
         for number, (token, callers) in enumerate(keys.items())
     ]
-    threads = [
-        threading.Thread(target=group.call) for group, callers in groups for _ in range(callers)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(group.call for group, callers in groups for _ in range(callers))
     return [
         {
             "callers": callers,

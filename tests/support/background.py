@@ -1,10 +1,21 @@
-"""Work beside a test, in a thread."""
+"""Work beside a test, in threads."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+
+def together(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Make calls at once, each in its own thread. Their results, in order; raises the first error."""
+    waiting = list(calls)
+    with ThreadPoolExecutor(len(waiting)) as threads:
+        return list(threads.map(lambda call: call(), waiting))
 
 
 class Background(ABC):

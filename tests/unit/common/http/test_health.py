@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 
 import pytest
 
 from common.http.health import Health
 from common.metrics import Metrics
+from tests.support.background import together
 
 
 def ready(metrics: Metrics) -> float | None:
@@ -77,9 +78,5 @@ def test_many_threads_may_tell_and_ask_at_once() -> None:
             assert health.reasons()[name] == f"{number}"
         health.met(name)
 
-    threads = [threading.Thread(target=tell, args=(f"{n}",)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(partial(tell, f"{n}") for n in range(4))
     assert health.reasons() == {}

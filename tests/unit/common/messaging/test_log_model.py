@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from itertools import compress
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from common.messaging.events import Deletion, LogModel
 from common.messaging.log_model import claim_log_model, log_model
 from common.messaging.transport import Message
 from common.messaging.wire import Envelope, to_message
+from tests.support.background import together
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 
@@ -104,23 +107,18 @@ def test_claims_lie_where_every_reader_begins_and_compaction_keeps_them_all() ->
 def test_of_many_that_begin_at_once_one_model_stays() -> None:
     transport = MemoryTransport()
     models = [f"model-{number}" for number in range(8)]
-    refused: list[str] = []
-    together = threading.Barrier(len(models))
+    begun = threading.Barrier(len(models))
 
-    def begin(model_id: str) -> None:
-        together.wait(300)
+    def begin(model_id: str) -> bool:
+        begun.wait(300)
         try:
             hold(transport, model_id)
         except ModelMismatchError:
-            refused.append(model_id)
+            return False
+        return True
 
-    threads = [threading.Thread(target=begin, args=(model_id,)) for model_id in models]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    (kept,) = set(models) - set(refused)
-    assert log_model(transport, LOG) == kept
+    held = together(partial(begin, model_id) for model_id in models)
+    assert [log_model(transport, LOG)] == [*compress(models, held)]
 
 
 def test_vectors_tell_whose_log_it_is_where_nobody_claimed_it(rng: np.random.Generator) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from common.state.roles import Role
 from common.state.tables import API_KEYS, METADATA
 from tests.faults.disks import Disk, can_mount
 from tests.support import state_schema
+from tests.support.background import together
 
 pytestmark = pytest.mark.usefixtures("own_migrations")
 
@@ -90,20 +90,7 @@ def test_a_database_can_be_opened_again_and_twice(
 
 
 def test_of_many_that_start_together_one_makes_the_schema(settings: Settings) -> None:
-    errors: list[Exception] = []
-
-    def start() -> None:
-        try:
-            StateDatabase(settings).close()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    assert errors == []
+    together([lambda: StateDatabase(settings).close()] * 4)
 
 
 def test_a_newer_schema_is_refused(settings: Settings, database: StateDatabase) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from common.errors import UsageError
 from common.state.database import StateDatabase
 from common.state.keys import LAST_USED_SECONDS, KeyStore, NewKey
 from common.state.roles import Role
+from tests.support.background import together
 from tests.support.clock import Clock
 
 
@@ -98,14 +98,7 @@ def test_the_last_use_is_known_to_some_minutes(keys: KeyStore, clock: Clock) -> 
 
 
 def test_of_many_that_start_together_one_gets_the_first_key(keys: KeyStore) -> None:
-    made: list[str | None] = []
-    threads = [threading.Thread(target=lambda: made.append(keys.create_first())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    (token,) = [one for one in made if one is not None]
-    assert len(made) == 4
+    (token,) = [one for one in together([keys.create_first] * 4) if one is not None]
     key = keys.verify(token)
     assert key is not None
     assert (key.role, key.banks) == (Role.ADMIN, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
+from collections import Counter
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from common.state.database import StateDatabase
 from common.state.keys import KeyStore, NewKey
 from common.state.quotas import DAY_SECONDS, Quota, QuotaStore, Use
 from common.state.roles import Role
+from tests.support.background import together
 from tests.support.clock import Clock
 
 COSTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400), st.booleans()), max_size=12)
@@ -65,18 +68,13 @@ def test_a_day_begins_anew_and_nothing_of_the_day_before_is_given_back(
 
 def test_processes_that_spend_at_once_count_together(database: StateDatabase) -> None:
     quota = Quota(10, None)
-    spent: list[str] = []
     stores = [QuotaStore(database, Clock()) for _ in range(3)]
 
-    def spend(store: QuotaStore) -> None:
-        spent.extend(store.spend("a", quota, Use(1)).exceeded for _ in range(6))
+    def spend(store: QuotaStore) -> list[str]:
+        return [store.spend("a", quota, Use(1)).exceeded for _ in range(6)]
 
-    threads = [threading.Thread(target=spend, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (spent.count(""), spent.count("queries")) == (10, 8)
+    spent = chain.from_iterable(together(partial(spend, store) for store in stores))
+    assert Counter(spent) == {"": 10, "queries": 8}
 
 
 def test_a_list_of_keys_tells_limits_and_use(database: StateDatabase) -> None:

@@ -25,6 +25,7 @@ from common.settings import QdrantSettings
 from searcher.qdrant import nodes as module
 from searcher.qdrant.clients import check_versions
 from searcher.qdrant.nodes import Node, Nodes, UnansweredError
+from tests.support.background import together
 
 ROOT = Path(__file__).parents[4]
 
@@ -273,17 +274,8 @@ def test_no_majority_is_an_error() -> None:
 
 def test_several_threads_share_the_nodes() -> None:
     nodes = cluster(Scripted("a"), Scripted("b"), Scripted("c"))
-    found: list[list[str]] = []
-    threads = [
-        threading.Thread(target=lambda: found.append([*nodes.ask_several(answer, 2).values()]))
-        for _ in range(20)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 20
-    assert all(len(set(pair)) == 2 for pair in found)
+    found = together([lambda: nodes.ask_several(answer, 2)] * 20)
+    assert all(len(set(pair.values())) == 2 for pair in found)
     nodes.close()
 
 
