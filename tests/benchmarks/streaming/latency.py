@@ -25,6 +25,7 @@ from common.messaging.transport import Message, Publisher
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.films import Film
 from tests.benchmarks.streaming.synthetic import MODEL_ID, Catalogue
+from tests.support.background import Background
 from tests.support.services import Deployment, Service
 
 _POLL_SECONDS = 0.005
@@ -131,7 +132,7 @@ def _paced(
     }
 
 
-class _Watch:
+class _Watch(Background):
     """Asks a searcher for videos from the moment they are sent until they are ready."""
 
     def __init__(self, searcher: Service) -> None:
@@ -139,16 +140,9 @@ class _Watch:
         self._client = httpx.Client(base_url=searcher.url, timeout=30)
         self._expected: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         self._client.close()
 
     def expect(self, name: str) -> None:
@@ -166,8 +160,8 @@ class _Watch:
             time.sleep(_POLL_SECONDS)
         raise TimeoutError(f"never ready: {list(self._expected)[:3]}")
 
-    def _run(self) -> None:
-        while not self._done.wait(_POLL_SECONDS):
+    def run(self) -> None:
+        while not self.stopping.wait(_POLL_SECONDS):
             with self._lock:
                 asked = list(self._expected.items())
             for name, since in asked:

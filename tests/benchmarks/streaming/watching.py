@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import httpx
 import numpy as np
 
 from common.types import Float32Array
+from tests.support.background import Background
 from tests.support.services import Service
 
 
@@ -33,7 +32,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @dataclass
-class Watch:
+class Watch(Background):
     """Samples of a searcher, every `pause_seconds` until the block ends, in step with each other.
 
     seconds: since the watch began. live, waiting: vectors. anonymous, resident: bytes. query_seconds: one
@@ -50,23 +49,13 @@ class Watch:
     resident: list[int] = field(default_factory=list)
     query_seconds: list[float] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         began = time.monotonic()
         with httpx.Client(base_url=self.service.url, timeout=60) as client:
-            while not self._done.is_set():
+            while not self.stopping.is_set():
                 with contextlib.suppress(httpx.TransportError, OSError):
                     self._sample(client, began)
-                self._done.wait(self.pause_seconds)
+                self.stopping.wait(self.pause_seconds)
 
     def _sample(self, client: httpx.Client, began: float) -> None:
         memory = memory_bytes(self.service.pid)

@@ -26,7 +26,6 @@ from common.messaging.wire import Envelope, to_message
 from common.metrics import Metrics
 from common.settings import SearcherSettings, SecondOpinionSettings, ServiceSettings, Settings
 from searcher.generations import generation_folder, known_generations, make_folder
-from searcher.matching.scoring.calibration import load_calibration
 from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
@@ -37,7 +36,9 @@ from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
 from tests.support.services import wait_until
 from tests.unit.searcher.log.test_consumer import end
+from tests.unit.storyhash.services.streaming.test_index_follower import calibrated
 
+__all__ = ["calibrated"]
 OTHER_MODEL_ID = "other-0123456789ab"
 
 
@@ -113,13 +114,6 @@ class Searcher:
     def _check(self, name: str) -> None:
         if name in self.missing:
             raise TopicMissingError(f"the topics of {name} are missing")
-
-
-@pytest.fixture(autouse=True)
-def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The made-up model has no calibration of its own."""
-    offline = load_calibration("offline")
-    monkeypatch.setattr("storyhash.query.matchers.load_calibration", lambda *_: offline)
 
 
 @pytest.fixture
