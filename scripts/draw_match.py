@@ -23,7 +23,7 @@ import numpy as np
 from common.probability_text import probability_text
 from common.types import UInt8Array
 from common.video import encode_video
-from scripts.figures import filled
+from scripts.document import filled
 from storyhash.demo import CATALOGUE, write_catalogue
 from storyhash.samples import FRAMES_PER_SECOND, film, mirror
 
@@ -122,7 +122,7 @@ def main() -> None:
     frames = query()
     found = answer(frames, "sscd-motion")
     draw(frames, found["matches"][0], PICTURE)
-    text = filled(EXAMPLE.read_text(encoding="utf-8"), "match", example(found))
+    text = filled(EXAMPLE.read_text(encoding="utf-8"), "figures: match", example(found))
     EXAMPLE.write_text(text, encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import figures_search, figures_stores, sizing
+from scripts.document import begin, filled
 from scripts.figures_streaming import service, throughput, withstood
 
 ROOT = Path(__file__).parents[1]
@@ -207,18 +208,6 @@ BLOCKS: dict[str, Callable[[Load], str]] = {
 }
 
 
-def begin(name: str) -> str:
-    """The line before a block."""
-    return f"<!-- figures: {name} -->\n"
-
-
-def filled(text: str, name: str, block: str) -> str:
-    """A document with a block in it replaced."""
-    end = "<!-- end -->"
-    before, after = text.split(begin(name), 1)
-    return f"{before}{begin(name)}{block}\n{end}{after.split(end, 1)[1]}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("results", type=Path)
@@ -230,14 +219,14 @@ def main() -> None:
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         for name, write in BLOCKS.items():
-            if begin(name) not in text:
+            if begin(f"figures: {name}") not in text:
                 continue
             try:
                 block = write(load)
             except FileNotFoundError as error:
                 print(f"{path.name}, {name}: left as it is ({error})")
                 continue
-            text = filled(text, name, block)
+            text = filled(text, f"figures: {name}", block)
         path.write_text(text, encoding="utf-8")
     # It follows from the figures.
     sizing.write()

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """Write docs/reference.md from the code: commands, settings, profiles, HTTP, metrics, errors.
 
-python -m scripts.reference            writes the file
-python -m scripts.reference --check    exit code 1 when it is stale
+python -m scripts.reference
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -207,17 +204,5 @@ def _errors() -> Iterator[str]:
         yield f"| `{code}` | {', '.join(map(str, known.statuses))} | {exits} | {summary} |"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        fresh = PATH.exists() and PATH.read_text(encoding="utf-8") == reference()
-        sys.stdout.write("fresh\n" if fresh else f"{PATH} is stale: python -m scripts.reference\n")
-        return 0 if fresh else 1
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(reference(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    PATH.write_text(reference(), encoding="utf-8")

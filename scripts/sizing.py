@@ -2,7 +2,6 @@
 """Write the sizing tables of docs/operations/install.md from figures of benchmarks in the documents.
 
 python -m scripts.sizing                     writes the tables into the file
-python -m scripts.sizing --check             exit code 1 when they are stale
 python -m scripts.sizing --prices 2 3 0.08   prints what each size costs at these prices
 """
 
@@ -11,17 +10,16 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.settings import KafkaSettings, ServiceSettings
 from common.types import FRAME_CODE_SIZE, VECTOR_DIMENSION
+from scripts.document import filled
 
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "docs" / "operations" / "install.md"
-_PLACE = re.compile(r"(<!-- sizing -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SEGMENTS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 SEGMENTS_PER_HOUR = 900
@@ -253,11 +251,7 @@ def fresh(text: str) -> str:
         *("With one profile, and per generation over Kafka:", "", *storage(measured), ""),
         *machines(measured),
     ]
-    lines = "\n".join(parts)
-    made, count = _PLACE.subn(lambda found: f"{found[1]}{lines}\n{found[2]}", text)
-    if count != 1:
-        raise ValueError(f"{PATH}: expected one place for the sizing tables, found {count}")
-    return made
+    return filled(text, "sizing", "\n".join(parts))
 
 
 def write() -> None:
@@ -267,22 +261,16 @@ def write() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
     parser.add_argument("--prices", type=float, nargs=3, metavar=("DAY", "MEMORY", "DISK"))
     asked = parser.parse_args()
-    if asked.prices:
+    if not asked.prices:
+        write()
+    else:
         measured = Measured.read()
         day, memory, disk = asked.prices
         one, two = (costs(measured, day, memory, disk, profiles) for profiles in (1, 2))
         parts = ["With a second opinion:", "", *two, "", "With one profile, over Kafka:", "", *one]
-        sys.stdout.write("\n".join(parts) + "\n")
-        return
-    if not asked.check:
-        write()
-        return
-    held = PATH.read_text(encoding="utf-8")
-    if fresh(held) != held:
-        sys.exit(f"{PATH} is stale: python -m scripts.sizing")
+        print("\n".join(parts))
 
 
 if __name__ == "__main__":

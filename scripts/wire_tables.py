@@ -1,15 +1,11 @@
 #!/usr/bin/env python3
 """Write the tables of docs/wire.md from the code: topics, keys, every field of every schema.
 
-python -m scripts.wire_tables            writes the tables into the file
-python -m scripts.wire_tables --check    exit code 1 when they are stale
+python -m scripts.wire_tables
 """
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from common.messaging.query_schemas import QUERIES
 from common.messaging.topics import topic_specs
 from common.messaging.wire import Envelope, to_message
 from common.settings import KafkaSettings, VideoSettings
+from scripts.document import filled
 from scripts.make_wire_golden import EVENT_SAMPLES, golden_path, newest
 
 PATH = Path(__file__).parents[1] / "docs" / "wire.md"
@@ -27,11 +24,7 @@ PATH = Path(__file__).parents[1] / "docs" / "wire.md"
 def fresh(text: str) -> str:
     """The file with its tables rebuilt. Raises ValueError when a place for one is missing."""
     for name, make in _TABLES.items():
-        pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        table = "\n".join(make())
-        text, count = pattern.subn(lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}", text)  # type: ignore[misc]
-        if count != 1:
-            raise ValueError(f"{PATH}: expected one place for the table {name}, found {count}")
+        text = filled(text, f"table: {name}", "\n".join(["", *make(), ""]))
     return text
 
 
@@ -88,17 +81,5 @@ _TABLES: dict[str, Callable[[], Iterable[str]]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    text = PATH.read_text(encoding="utf-8")
-    new_text = fresh(text)
-    if parser.parse_args().check:
-        print("fresh" if new_text == text else f"{PATH} is stale: python -m scripts.wire_tables")
-        return int(new_text != text)
-    PATH.write_text(new_text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PATH.write_text(fresh(PATH.read_text(encoding="utf-8")), encoding="utf-8")

@@ -242,12 +242,6 @@ def docker_runs() -> bool:
     )
 
 
-def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of scripts/ as CONTRIBUTING.md says."""
-    command = [f"scripts.{name}", *arguments]
-    return preloaded.run(command, env=os.environ, cwd=preloaded.ROOT)
-
-
 def checkerboard(width: int = 64, height: int = 48, cell: int = 8) -> UInt8Array:
     """A black and white board, uint8 (height, width, 3): a picture that shows something."""
     y, x = np.mgrid[:height, :width]

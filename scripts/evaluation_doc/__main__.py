@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from common.errors import StoryHashError
+from scripts.document import filled
 from scripts.evaluation_doc.results import read_results
 from scripts.evaluation_doc.sections import DOCUMENT, document
 from scripts.evaluation_doc.targets import headlines, targets_of
-from scripts.figures import filled
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def main() -> int:
     if readme.is_file():
         table = headlines(targets_of(results.answers)).to_markdown()
         readme_text = readme.read_text(encoding="utf-8")
-        readme.write_text(filled(readme_text, "detection", table), encoding="utf-8")
+        readme.write_text(filled(readme_text, "figures: detection", table), encoding="utf-8")
     return 0
 
 

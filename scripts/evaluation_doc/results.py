@@ -16,6 +16,7 @@ from evaluation.measures.second_opinion import with_second_opinion
 from evaluation.methods.methods import distractors_of
 from evaluation.report.report import without_baselines
 from scripts import figures
+from scripts.document import END, begin
 from storyhash.profiles import PROFILES
 
 FIRST = ("sscd-motion", "offline")
@@ -62,14 +63,14 @@ class Results:
         def load(file_name: str) -> Any:
             return json.loads((self.folder / f"{file_name}.json").read_text(encoding="utf-8"))
 
-        start, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
+        start = begin(f"figures: {name}")
         try:
             text = figures.BLOCKS[name](load) + "\n"
         except FileNotFoundError:
             if start not in document:
                 return ""
-            text = document.split(start, 1)[1].split(end, 1)[0]
-        return f"{start}{text}{end}"
+            text = document.split(start, 1)[1].split(END, 1)[0]
+        return f"{start}{text}{END}"
 
 
 def read_results(folder: Path) -> Results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from scripts import figures, figures_search
 from tests.benchmarks import bench_qdrant, bench_search, search_while_writing
 from tests.benchmarks.search import data, engine_process, http, http_server, runs, shards
-from tests.conftest import run_script
+from tests.support import preloaded
 from tests.support.queries import Client
 from tests.unit.searcher.api.test_api import RAW
 
@@ -27,7 +28,7 @@ HTTP_TIMES = {
 
 
 def test_the_action_constants_are_those_the_script_fits() -> None:
-    run = run_script("fit_action", "--check")
+    run = preloaded.run(["scripts.fit_action", "--check"], env=os.environ, cwd=preloaded.ROOT)
     assert (run.returncode, run.stdout) == (0, "the same\n")
 
 
