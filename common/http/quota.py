@@ -46,13 +46,14 @@ class QuotaMeter:
         """Count a query, the announced length of the body, or both. upload: whether the request is about
         a video to decode; a query in JSON perhaps is not, so whoever reads it calls `check_seconds`.
         Raises ApiError (429)."""
-        length = 0
-        if upload:
+        length, in_json = 0, content_type(Request(scope)) == JSON_TYPE
+        # JSON names a video, and is not one.
+        if upload and not in_json:
             announced = _length(scope)
             self._measured = announced is None
             length = announced or 0
         await self._spend(int(query), length)
-        if upload and not (query and content_type(Request(scope)) == JSON_TYPE):
+        if upload and not (query and in_json):
             self.check_seconds()
 
     def check_seconds(self) -> None:

@@ -104,6 +104,13 @@ def test_announced_bytes_are_refused_before_they_are_sent(client: Client, state:
     assert used(state, key_id) == Use(3, 10)
 
 
+def test_json_that_names_a_video_is_no_uploaded_byte(client: Client, state: State) -> None:
+    key_id, key = limited(state, None, 3)
+    assert client.post("/match", content=b"123", headers=key).status_code == 200
+    assert client.post("/match", json={"video_id": "a"}, headers=key).status_code == 200
+    assert used(state, key_id) == Use(2, 3)
+
+
 @pytest.mark.parametrize("step", [2, 1000])
 def test_a_body_of_unknown_length_is_counted_while_it_arrives(
     client: Client, state: State, monkeypatch: pytest.MonkeyPatch, step: int
