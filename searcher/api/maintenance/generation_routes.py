@@ -69,7 +69,8 @@ def generations_router(generations: Generations) -> APIRouter:
         responses={201: {"model": GenerationItem}, **ERRORS},
     )
     async def follow(request: Request) -> Response:
-        """Follow another generation: its log is read into an index of its own."""
+        """Follow another generation: its log is read into an index of its own. One that is followed
+        already stays as it is."""
         name = await named(request)
         return json_response(await changed(request, lambda: generations.follow(name)), 201)
 

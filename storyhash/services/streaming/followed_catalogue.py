@@ -157,13 +157,13 @@ class FollowedCatalogue:
         return self.follower().drop_staged(video_id, version)
 
     def follow(self, name: str) -> dict[str, Any]:
-        """Follow another generation from now on, also after a restart; a follower that died is restarted.
-        Raises UsageError if it is already followed, errors of `check`, StorageError if its folder cannot
-        be created; after an error nothing has changed."""
+        """Follow another generation from now on, also after a restart; a follower that died is restarted,
+        and one that works is left alone. Raises errors of `check`, StorageError if its folder cannot be
+        created; after an error nothing has changed."""
         with self._lock:
             before = self._followers.get(name)
             if before is not None and not before.ended:
-                raise UsageError(f"generation {name!r} is already followed")
+                return self._to_json(before)
             self._check(name)
             make_folder(self._data_dir, name)
             follower = self._add(name)
@@ -183,7 +183,7 @@ class FollowedCatalogue:
                 raise UsageError(f"generation {name!r} gives the second opinion; {_UNSET}")
             reasons = follower.health.reasons()
             if reasons:
-                raise UsageError(f"generation {name!r} is not ready: {'; '.join(reasons.values())}")
+                raise UsageError(f"generation {name!r} is not ready: {_listed(reasons)}")
             before = self.follower().opened
             if before is not None:
                 follower.delete(before.index.staging.deletions())
@@ -242,7 +242,7 @@ class FollowedCatalogue:
             raise self._not_ready()
 
     def _not_ready(self) -> NotReadyError:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons().items())
+        reasons = _listed(self.reasons())
         return NotReadyError(f"the index is not ready: {reasons or 'it is being opened'}")
 
     def _to_json(self, follower: IndexFollower) -> dict[str, Any]:
@@ -257,3 +257,7 @@ class FollowedCatalogue:
             "waiting_for": follower.health.reasons(),
             "error": follower.trouble or None,
         }
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{condition}: {reason}" for condition, reason in reasons.items())

@@ -205,7 +205,10 @@ def test_a_generation_that_cannot_be_followed_leaves_everything_as_it_was(
     assert [one["generation"] for one in searcher.catalogue.generations()] == [""]
     assert searcher.goes_on()
     searcher.catalogue.follow("clip")
+    # A caller that lost the answer asks again.
+    assert searcher.catalogue.follow("clip")["generation"] == "clip"
     wait_until(lambda: searcher.told("clip")["videos"] == 1, "the generation", 300, 0.01)
+    assert [one["generation"] for one in searcher.catalogue.generations()] == ["", "clip"]
 
 
 def test_a_generation_followed_on_a_full_disk_waits_and_the_other_answers(
