@@ -104,7 +104,8 @@ class Client(_Calls, SyncTransport):
         on_progress: Callable[[JobItem], None] | None = None,
     ) -> JobItem:
         """The job when it is done, failed or cancelled. on_progress: called with the job at once,
-        after each change, and at least every 20 s. Raises DependencyError at the time-out."""
+        after each change, and at least every 20 s. With a time-out it also waits while the service
+        restarts. Raises DependencyError at the time-out."""
         return self.run(self._exchange.ended_job(job_id, timeout_seconds, on_progress))
 
 

@@ -84,7 +84,8 @@ class Exchange:
         timeout_seconds: float | None,
         on_progress: Callable[[JobItem], None] | None,
     ) -> Steps[JobItem]:
-        """A job when it has ended. Raises DependencyError at the time-out, and the errors of `answer`."""
+        """A job when it has ended. With a time-out, a service that does not answer is asked until then.
+        Raises DependencyError at the time-out, and the errors of `answer`."""
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         # The answer must come before the client takes the service for silent.
         longest = min(_MOST_SECONDS, (self._http.timeout.read or math.inf) / 2)
@@ -101,7 +102,12 @@ class Exchange:
                     "cancel it"
                 )
             before, asked = job, time.monotonic()
-            job = yield from self.result(show_job(job_id, wait_seconds=min(left, longest)))
+            try:
+                job = yield from self.result(show_job(job_id, wait_seconds=min(left, longest)))
+            except DependencyError:
+                # Perhaps the service restarts, and its jobs outlive that.
+                if until is None or time.monotonic() >= until:
+                    raise
             if job != before:
                 pause = _FIRST_SECONDS
             elif time.monotonic() - asked < min(left, pause):

@@ -480,3 +480,22 @@ def test_a_client_with_little_patience_asks_for_shorter_waits() -> None:
         assert client.wait_for_job("1").state == "done"
     waits = [float(request.url.params["wait_seconds"]) for request, _ in got[1:]]
     assert waits == [2.5, 2.5]
+
+
+DOWN = httpx.ConnectError("refused")
+
+
+def test_with_a_time_out_a_job_is_waited_for_while_the_service_restarts() -> None:
+    transport, _ = answering(job(), DOWN, DOWN, job("done"))
+    with Client(URL, transport=transport, retries=NO_RETRIES, sleep=lambda _: None) as client:
+        assert client.wait_for_job("1", timeout_seconds=600).state == "done"
+
+
+def test_without_one_a_service_that_is_down_is_told_at_once() -> None:
+    transport, got = answering(job(), DOWN)
+    with (
+        Client(URL, transport=transport, retries=NO_RETRIES, sleep=lambda _: None) as client,
+        pytest.raises(ServiceError),
+    ):
+        client.wait_for_job("1")
+    assert len(got) == 2
