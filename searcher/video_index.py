@@ -26,7 +26,7 @@ from searcher.storage.data_dir import FolderManifest, check_lock
 from searcher.storage.database import Database
 from searcher.storage.staging import Staging
 from searcher.storage.thumbnails import ThumbnailStore
-from searcher.storage.uploads import UploadedVideos
+from searcher.storage.uploads import UPLOADS_PART, UploadedVideos
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 from searcher.transform.pictures import References
@@ -273,6 +273,7 @@ class VideoIndex(Closeable, ABC):
         done is removed or ended."""
         self.thumbnails.sweep()
         self.uploads.sweep()
+        self.videos.set_uris(list(self.uploads.moved(self.videos.uris(UPLOADS_PART))))
         self._recover()
         self._half_done.update(self.videos.pending())
         self.finish_deletions()

@@ -22,6 +22,8 @@ from common.ids import id_in_path
 from common.uris import public_uri
 
 _FOLDER = "uploads"
+# In the path of each uploaded file.
+UPLOADS_PART = f"{os.sep}{_FOLDER}{os.sep}"
 _UNFINISHED = ".new"
 # Players choose by it. Anything else of a name that a caller gives never gets into a path.
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
@@ -94,6 +96,15 @@ class UploadedVideos:
         """Whether this is the path of an uploaded file."""
         return uri.startswith(f"{self._folder}{os.sep}")
 
+    def moved(self, rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Of videos with their URIs: those whose uploaded file was in another data folder and is here
+        now, with its path, because the folder was moved or restored elsewhere."""
+        for video_id, uri in rows:
+            if not self.holds(uri) and _is_upload(video_id, uri):
+                here = self._of(video_id) / PurePath(uri).name
+                if here.is_file():
+                    yield video_id, str(here)
+
     def delete(self, video_ids: Iterable[str]) -> None:
         """Delete the files of these videos. Raises StorageError."""
         for video_id in video_ids:
@@ -151,10 +162,15 @@ def _size_of(path: Path) -> int:
 def shown_uri(video_id: str, uri: str) -> str:
     """The URI of a video as callers see it: without secrets, and for an uploaded file, whose path is
     nobody's business, its address in the API, relative to the service."""
-    folder = PurePath(uri).parent
-    if folder.name == _name_of(video_id) and folder.parent.name == _FOLDER:
+    if _is_upload(video_id, uri):
         return f"/v1/videos/{id_in_path(video_id)}/content"
     return public_uri(uri)
+
+
+def _is_upload(video_id: str, uri: str) -> bool:
+    """Whether a URI is the path of the uploaded file of a video, in any data folder."""
+    folder = PurePath(uri).parent
+    return folder.name == _name_of(video_id) and folder.parent.name == _FOLDER
 
 
 def _name_of(video_id: str) -> str:

@@ -182,6 +182,17 @@ class VideoStore:
                 video_id,
             )
 
+    def uris(self, part: str) -> list[tuple[str, str]]:
+        """The ids and URIs of the videos whose URI contains this text."""
+        rows = self._database.query("SELECT video_id, uri FROM videos WHERE instr(uri, ?)", part)
+        return [(str(video_id), str(uri)) for video_id, uri in rows]
+
+    def set_uris(self, uris: Iterable[tuple[str, str]]) -> None:
+        """Note the URIs of videos by id; what is searchable stays as it is."""
+        with self._database.change() as execute:
+            for video_id, uri in uris:
+                execute("UPDATE videos SET uri = ? WHERE video_id = ?", uri, video_id)
+
     def note_edit(self, video: Video, replaced: Description) -> None:
         """Note a description that somebody wrote instead of that of the source, which was `replaced`, so
         that the same description of the source does not undo it. The row is searchable as it is."""

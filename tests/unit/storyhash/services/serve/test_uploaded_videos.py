@@ -108,6 +108,27 @@ def test_an_upload_is_indexed_and_its_file_is_kept_for_its_owner_alone(shop: Sho
     assert (shop.show("tea")["state"], shop.files()) == ("ready", [path])
 
 
+def test_a_data_folder_may_be_moved_with_the_files_of_videos_that_wait_and_are_indexed(
+    shop: Shop,
+) -> None:
+    shop.post("?video_id=tea")
+    shop.bench.work()
+    shop.post("?video_id=jam", content=OTHER)
+    old = shop.bench.folder
+    shop.index.close()
+    moved = old.rename(old.with_name("larger disk"))
+    again = Bench(moved)
+    try:
+        for video_id, content in (("tea", FILM), ("jam", OTHER)):
+            path = Path(again.index.videos.uri_of(video_id))
+            assert path.is_relative_to(moved)
+            assert path.read_bytes() == content
+        again.work()
+        assert again.states() == {"tea": ("ready", 1), "jam": ("ready", 1)}
+    finally:
+        again.index.close()
+
+
 def test_a_form_is_taken_too(shop: Shop) -> None:
     form = {"file": ("harbour.mkv", FILM)}
     answer = shop.client.post("/v1/videos", files=form, headers=shop.writer)
