@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -243,10 +244,15 @@ def _new_verdict(given: NewVerdict, caller: Caller) -> verdicts.NewVerdict:
     )
 
 
+_DECODED_OFFSET = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$")
+
+
 def _milliseconds(given: str) -> int:
     """A time in milliseconds since 1970; without an offset it is UTC. Raises UsageError."""
+    # In an address, the plus of an offset is a space unless it is encoded: 2026-05-04T12:00:00 02:00.
+    text = _DECODED_OFFSET.sub(r"\1+\2", given)
     try:
-        time = datetime.fromisoformat(given)
+        time = datetime.fromisoformat(text)
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         return int(1000 * time.timestamp())
     except (ValueError, OverflowError):

@@ -398,6 +398,14 @@ def test_since_is_a_time(review: Reviewing, since: str) -> None:
     assert review.ask("GET", "/v1/matches?since=2020-01-01T00:00:00Z").json()["total"] == 2
 
 
+@pytest.mark.parametrize(
+    "since", ["2020-01-01T00:00:00+00:00", "2020-01-01T00:00:00.5+0100", "2020-01-01 00:00"]
+)
+def test_a_time_of_an_answer_may_be_pasted_into_an_address(review: Reviewing, since: str) -> None:
+    """The plus, which is not encoded, arrives as a space."""
+    assert review.ask("GET", f"/v1/matches?since={since}").json()["total"] == 2
+
+
 def test_a_query_parameter_that_a_route_does_not_have_is_refused(
     review: Reviewing, tmp_path: Path
 ) -> None:
