@@ -66,10 +66,10 @@ def review(keyed: Keyed) -> Reviewing:
 
 def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(review: Reviewing) -> None:
     for method, path, allowed in (
-        ("PUT", "/v1/exceptions", "GET, POST"),
-        ("OPTIONS", "/v1/exceptions/1", "DELETE, GET"),
+        ("PUT", "/v1/exceptions", "GET, HEAD, POST"),
+        ("OPTIONS", "/v1/exceptions/1", "DELETE, GET, HEAD"),
         # Not the deletion of a video whose id ends in "/matches".
-        ("DELETE", f"/v1/videos/{A}/matches", "GET"),
+        ("DELETE", f"/v1/videos/{A}/matches", "GET, HEAD"),
     ):
         answer = review.ask(method, path)
         assert error_of(answer) == (405, "method_not_allowed")
