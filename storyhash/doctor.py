@@ -106,7 +106,8 @@ def _golden(settings: Settings) -> tuple[str, int]:
 
 def _space(settings: Settings) -> tuple[str, int]:
     folder = settings.data_dir.absolute()
-    while not folder.exists():
+    # False also for a folder in one that may not be read.
+    while not os.path.exists(folder):
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):

@@ -152,6 +152,10 @@ def damage(folder: Path) -> list[str]:
         manifest = read_manifest(folder)
     except CorruptIndexError as error:
         return [str(error)]
+    return _damaged_files(folder, manifest)
+
+
+def _damaged_files(folder: Path, manifest: BackupManifest) -> list[str]:
     wrong = []
     for name, stated in manifest.files.items():
         try:
@@ -171,10 +175,11 @@ def damage(folder: Path) -> list[str]:
 def check_intact(folder: Path) -> BackupManifest:
     """The description of a backup without damage. Raises CorruptIndexError that names what is damaged,
     UsageError."""
-    if wrong := damage(folder):
+    manifest = read_manifest(folder)
+    if wrong := _damaged_files(folder, manifest):
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise _damaged(folder, "; ".join(wrong[:3]) + more)
-    return read_manifest(folder)
+    return manifest
 
 
 def _damaged(folder: Path, what: str) -> CorruptIndexError:

@@ -157,10 +157,9 @@ def _run(command: Callable[[], None], debug: bool) -> int:
         # Names of files may have such bytes; ids, banks and addresses may not.
         return _report(f"'{error.object}' is not UTF-8 text; give it as UTF-8", 2, debug)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        hint = ": free some disk space and run the same command again" if full else ""
+        hint, exit_code = _OS_ERRORS.get(error.errno or 0, ("", 1))
         file = f" ({error.filename})" if error.filename else ""
-        return _report(f"{error.strerror or error}{file}{hint}", 3 if full else 1, debug)
+        return _report(f"{error.strerror or error}{file}{hint}", exit_code, debug)
     except Exception as error:
         return _report(
             f"internal error: {type(error).__name__}: {error}; run the command again with "
@@ -169,6 +168,19 @@ def _run(command: Callable[[], None], debug: bool) -> int:
             debug,
         )
     return 0
+
+
+_FULL = (": free some disk space and run the same command again", 3)
+_READ_ONLY = (": choose a folder that can be written to", 3)
+_FORBIDDEN = (": correct the permissions, or choose another file or folder", 1)
+# What to do about an error of the operating system, and the exit code.
+_OS_ERRORS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+}
 
 
 def _write_nowhere() -> None:

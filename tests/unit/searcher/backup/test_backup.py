@@ -283,6 +283,9 @@ def test_what_is_damaged_is_named_and_not_restored(index: LocalIndex, tmp_path: 
     (made / "backup.json").write_text(json.dumps(held))
     (told,) = damage(made)
     assert "backup.json does not match its checksum" in told
+    with pytest.raises(CorruptIndexError) as refused:
+        restore_backup(made, settings_of(tmp_path / "elsewhere"))
+    assert str(refused.value) == told
     with pytest.raises(UsageError, match="not a backup"):
         damage(tmp_path)
 

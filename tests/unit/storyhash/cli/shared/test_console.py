@@ -37,6 +37,7 @@ def restored() -> Iterator[None]:
         (StorageError("full"), 3),
         (OSError(28, "No space left on device"), 3),
         (OSError(13, "Permission denied"), 1),
+        (OSError(30, "Read-only file system"), 3),
         (ZeroDivisionError("bug"), 1),
         (UnicodeEncodeError("utf-8", "b\udcff", 1, 2, "surrogates not allowed"), 2),
         (KeyboardInterrupt(), 130),
@@ -48,6 +49,20 @@ def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
         raise error
 
     assert run_guarded(fail, debug=False) == code
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(28, "free some disk space"), (30, "choose a folder"), (13, "correct the permissions")],
+)
+def test_an_error_of_the_system_says_what_to_do(
+    number: int, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "film.mp4")
+
+    run_guarded(fail, debug=False)
+    assert f"{os.strerror(number)} (film.mp4): {advice}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", STOPS)
