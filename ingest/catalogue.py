@@ -125,8 +125,8 @@ def taken(entry: CatalogEntry, other_uri: str) -> RejectedVideo:
     else:
         message = (
             f"two videos have the id '{printable(entry.video_id)}': {printable(first)} and "
-            f"{printable(second)}; index the folder above both, or give them ids in a "
-            "manifest"
+            f"{printable(second)}; index the folder above both, or give each a video_id of its own in "
+            "a manifest"
         )
     return RejectedVideo(entry.video_id, second, "name_taken", message)
 

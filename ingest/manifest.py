@@ -11,7 +11,9 @@ import codecs
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -133,14 +135,24 @@ def _table(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[s
             "line, such as video_id,uri,title"
         )
     csv.field_size_limit(_MAX_FIELD_BYTES)
-    reader = csv.DictReader(_again(heading, lines), restkey="", delimiter=delimiter, strict=True)
+    reader = csv.reader(_again(heading, lines), delimiter=delimiter, strict=True)
     try:
-        for row in reader:
-            if "" in row:
+        columns = next(reader)
+        for name, count in Counter(columns).items():
+            if name and count > 1:
+                raise UsageError(
+                    f"{file_name}, line {1 + skipped}: {printable(name)} is given twice; remove one"
+                )
+        for values in filter(None, reader):
+            # Spreadsheets write delimiters for empty columns too.
+            unnamed = [value for name, value in zip_longest(columns, values) if value and not name]
+            if unnamed:
                 raise UsageError(
                     f"{file_name}, line {reader.line_num + skipped}: more values than columns; "
                     f"put a value that contains '{printable(delimiter)}' in quotes"
                 )
+            row = dict(zip_longest(columns, values[: len(columns)]))
+            row.pop("", None)
             yield reader.line_num + skipped, row
     except csv.Error as error:
         raise UsageError(

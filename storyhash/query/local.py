@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,8 @@ def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Qu
     queries = Queries()
     for path in arguments:
         argument = check_argument(path)
-        if not is_remote(argument) and Path(argument).is_dir():
+        # `os.path`, because `Path` raises for a path that may not be looked at.
+        if not is_remote(argument) and os.path.isdir(argument):
             listing = list_catalog([argument], exclusion=exclusion)
             queries.excluded += listing.passed_over.excluded
             queries.uris += [item.entry.uri for item in listing.videos]

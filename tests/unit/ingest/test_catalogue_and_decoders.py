@@ -80,6 +80,9 @@ def test_manifests_carry_metadata_and_resolve_relative_paths(tmp_path: Path) -> 
     [
         ("a.csv", "uri\n\n,\n", "line 3"),
         ("a.csv", "title\nx\n", "line 1: expected a column named uri"),
+        ("a.csv", "uri,title\na.mp4,b,c\n", "line 2: more values than columns"),
+        ("a.csv", "uri,uri\na.mp4,b.mp4\n", "line 1: uri is given twice"),
+        ("a.csv", "uri,rights,rights\na.mp4,ours,theirs\n", "line 1: rights is given twice"),
         ("a.jsonl", '{"uri": 5}\n', "line 1"),
         ("a.jsonl", "[]\n", "line 1: expected a JSON object"),
         ("a.jsonl", "{oops\n", "oops"),
@@ -90,6 +93,16 @@ def test_a_bad_manifest_names_the_line(tmp_path: Path, name: str, content: str, 
     path.write_text(content)
     with pytest.raises(UsageError, match=said):
         read_catalog([str(path)])
+
+
+def test_empty_columns_of_a_spreadsheet_are_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("uri,rights,,\na.mp4,ours,,\nb.mp4,theirs,,,,\n")
+    found = [(item.entry.uri, item.entry.metadata) for item in read_catalog([str(path)])]
+    assert found == [
+        (str(tmp_path / "a.mp4"), {"rights": "ours"}),
+        (str(tmp_path / "b.mp4"), {"rights": "theirs"}),
+    ]
 
 
 def test_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:

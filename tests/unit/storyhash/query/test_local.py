@@ -36,7 +36,7 @@ from embedder.query.session import QuerySession
 from ingest.query_decoder import QueryDecoder
 from searcher.api.protocols import OpenedQuery
 from storyhash.client.catalogue import RemoteCatalogue
-from storyhash.query.local import LocalQueries, QueryOutcome, run_queries
+from storyhash.query.local import LocalQueries, QueryOutcome, list_queries, run_queries
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import Api
@@ -245,3 +245,8 @@ def test_a_searcher_that_reads_its_log_is_not_asked_which_videos_it_has() -> Non
         with pytest.raises(NotReadyError, match=r"7 messages behind.*/readyz reports ok") as raised:
             ask.states(["a.mp4"])
         assert raised.value.exit_code == 3
+
+
+def test_a_path_that_no_system_can_look_at_leaves_the_others_alone() -> None:
+    impossible = "x" * 300
+    assert list_queries([impossible, "film.mp4"]).uris == [impossible, "film.mp4"]
