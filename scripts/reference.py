@@ -108,7 +108,8 @@ def _default(option: Any) -> str:
 
 
 _SETTINGS_HEAD = """Settings are environment variables. An unknown `STORYHASH_` variable is an error.
-`storyhash config` prints the settings in force. Lists and objects are JSON:
+`storyhash config` prints the settings in force. An empty variable is the same as none, except for
+`STORYHASH_SECOND_OPINION__GENERATION`. Lists and objects are JSON:
 `STORYHASH_HTTP__ALLOWED_HOSTS='["host"]'`.
 
 | Variable | Default | |

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError as UnparsedError
 
 from common.errors import SettingsError
 from common.settings.tree import ENV_PREFIX, Settings
@@ -16,14 +18,21 @@ from common.settings.tree import ENV_PREFIX, Settings
 _TEST_VARIABLES = ("STORYHASH_TEST_", "STORYHASH_REQUIRE")
 
 
-def setting_names(model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX) -> Iterator[str]:
-    """The environment variable of every single setting, in the order of declaration."""
+def _settings(
+    model: type[BaseModel] = Settings, prefix: str = ENV_PREFIX
+) -> Iterator[tuple[str, Any]]:
+    """The environment variable and the type of every single setting, in the order of declaration."""
     for name, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from setting_names(inner, f"{prefix}{name.upper()}__")
+            yield from _settings(inner, f"{prefix}{name.upper()}__")
         else:
-            yield f"{prefix}{name.upper()}"
+            yield f"{prefix}{name.upper()}", inner
+
+
+def setting_names() -> Iterator[str]:
+    """The environment variable of every single setting, in the order of declaration."""
+    return (variable for variable, _ in _settings())
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -48,3 +57,16 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         first = error.errors()[0]
         variable = ENV_PREFIX + "__".join(str(part).upper() for part in first["loc"])
         raise SettingsError(f"{variable}: {first['msg']}") from None
+    except UnparsedError:
+        raise SettingsError(f'{_not_json()}: expected JSON; a list is ["a", "b"]') from None
+
+
+def _not_json() -> str:
+    """The variable of a list or a mapping whose value is not JSON."""
+    for variable, kind in _settings():
+        if get_origin(kind) in (tuple, dict):
+            try:
+                json.loads(os.environ.get(variable) or "null")
+            except ValueError:
+                return variable
+    return ENV_PREFIX + "*"

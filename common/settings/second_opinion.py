@@ -11,6 +11,8 @@ class SecondOpinionSettings(SettingsGroup):
     """A second index of the same videos, of another profile. It is asked where the first one finds no
     copy."""
 
+    may_be_empty = frozenset({"generation"})
+
     profile: str | None = Field(
         None,
         description="Profile of the second index, one of `storyhash models list`, or `none`. The index "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings.data_folder import default_data_dir
+from common.settings.group import without_empty
 from common.settings.http import HttpSettings
 from common.settings.jobs import JobSettings
 from common.settings.kafka import KafkaSettings
@@ -30,6 +32,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values: Any) -> Any:
+        return without_empty(values)
 
     data_dir: Path = Field(
         default_factory=default_data_dir,

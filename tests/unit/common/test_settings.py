@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import SettingsError
-from common.settings import load_settings, setting_names
+from common.settings import data_dir_is_given, load_settings, setting_names
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,30 @@ def test_a_value_that_cannot_be_used_names_its_variable(monkeypatch: pytest.Monk
     monkeypatch.setenv("STORYHASH_SEARCHER__EF_SEARCH", "many")
     with pytest.raises(SettingsError, match="STORYHASH_SEARCHER__EF_SEARCH"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "variable", ["STORYHASH_INGEST__ALLOWED_HOSTS", "STORYHASH_MATCHING__BANKS"]
+)
+def test_a_list_that_is_not_json_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("STORYHASH_WEBHOOKS__PRIVATE_HOSTS", '["host"]')
+    monkeypatch.setenv(variable, "host")
+    with pytest.raises(SettingsError, match=f"{variable}: expected JSON"):
+        load_settings()
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_settings()
+    for name in setting_names():
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert not data_dir_is_given(settings)
+    assert settings.data_dir == defaults.data_dir
+    # The empty name is that of the first generation.
+    first = defaults.second_opinion.model_copy(update={"generation": ""})
+    assert settings == defaults.model_copy(update={"second_opinion": first})
 
 
 def test_a_secret_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
