@@ -49,7 +49,8 @@ def print_json(value: Any) -> None:
     """Print a JSON document on one line of standard output."""
     document = printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
     try:
-        document.encode(sys.stdout.encoding)
+        # Under a progress bar, standard output does not say its encoding.
+        document.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         # The encoding of the locale lacks a character; JSON can write it in ASCII.
         document = json.dumps(json.loads(document))
