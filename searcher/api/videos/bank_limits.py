@@ -20,6 +20,8 @@ class BankLimits:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._limited = threading.Lock()
+        # Between the check of If-Match and the change, no other request changes a video.
+        self.changing = threading.Lock()
 
     @contextmanager
     def checked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -41,8 +40,6 @@ def video_changes_router(
     """The route. describe: None if this process only answers; then only `disabled` can be changed."""
     router = APIRouter(tags=["videos"])
     load_shedder = LoadShedder(_AT_WORK, _WAITING)
-    # Between the check of If-Match and the change, no other request changes the video.
-    changing = threading.Lock()
 
     def current(video_id: str) -> Video:
         video = catalogue.current().index.videos.get(video_id)
@@ -51,7 +48,7 @@ def video_changes_router(
         return video
 
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
-        with limits.checked(request, video_id, unknown_video), changing:
+        with limits.checked(request, video_id, unknown_video), limits.changing:
             video, curation = current(video_id), reviews.state.curation
             check_if_match(request, settings_of(video_to_json(video, curation.current)))
             disabled = changes.pop(_DISABLED, None)

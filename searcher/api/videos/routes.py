@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
 from common.http.errors import to_json
-from common.http.etag import tagged_response
+from common.http.etag import IF_MATCH, check_if_match, tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.paging import LongLimit, TextCursor
 from common.http.request_body import no_body
@@ -96,6 +96,7 @@ def videos_router(
         f"/v1/videos/{VIDEO_ID}",
         status_code=204,
         dependencies=needs(Role.WRITER, change="videos.delete"),
+        openapi_extra={"parameters": [IF_MATCH]},
         responses={204: _GONE, **ERRORS},
     )
     async def delete_video(video_id: str, request: Request) -> Response:
@@ -108,7 +109,14 @@ def videos_router(
         def delete() -> bool:
             banks = facts_of(request.scope).caller.banks
             with limits.checked(request, video_id, unknown_video):
-                return delete_in_service(video_id, catalogue, notes, state, banks)
+                if "if-match" not in request.headers:
+                    return delete_in_service(video_id, catalogue, notes, state, banks)
+                with limits.changing:
+                    video = catalogue.current().index.videos.get(video_id)
+                    if video is None:
+                        raise unknown_video(video_id)
+                    check_if_match(request, settings_of(video_to_json(video, curated())))
+                    return delete_in_service(video_id, catalogue, notes, state, banks)
 
         known = await changes.answer(request, lambda _: delete())
         if not known:

@@ -112,9 +112,10 @@ def change_video(
 
 
 @operation("DELETE", "/v1/videos/{video_id}")
-def delete_video(video_id: str) -> Call[None]:
-    """Delete a video with its matches, verdicts and exceptions."""
-    return Call(as_nothing, path={"video_id": video_id})
+def delete_video(video_id: str, *, if_match: str | None = None) -> Call[None]:
+    """Delete a video with its matches, verdicts and exceptions. if_match: the ETag of the video that is
+    deleted."""
+    return Call(as_nothing, path={"video_id": video_id}, **if_unchanged(if_match))
 
 
 @operation("GET", "/v1/videos/{video_id}/content")

@@ -99,6 +99,18 @@ def test_if_match_refuses_a_change_of_what_was_changed(keyed: Keyed) -> None:
     assert unchanged.status_code == 304
 
 
+def test_if_match_refuses_the_deletion_of_what_was_changed(keyed: Keyed) -> None:
+    path = f"/v1/videos/{A}"
+    tag = keyed.ask("GET", path, keyed.all).headers["ETag"]
+    changed = patch(keyed, A, json={"title": "theirs"}).headers["ETag"]
+    late = keyed.ask("DELETE", path, keyed.all, headers={"If-Match": tag})
+    assert error_of(late) == (412, "precondition_failed")
+    assert keyed.ask("GET", path, keyed.all).status_code == 200
+    read = {"headers": {"If-Match": changed}}
+    assert keyed.ask("DELETE", path, keyed.all, **read).status_code == 204
+    assert error_of(keyed.ask("DELETE", path, keyed.all, **read)) == (404, "unknown_video")
+
+
 def test_if_match_does_not_compare_what_indexing_changes(keyed: Keyed) -> None:
     videos = keyed.api.index.videos
     before = keyed.ask("GET", f"/v1/videos/{A}", keyed.all)
