@@ -127,7 +127,9 @@ def as_model(model: type[Model], fields: Mapping[str, Any]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where or 'the body'}: {first['msg']}") from None
+        # Pydantic's words before those of our own validators.
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where or 'the body'}: {message}") from None
 
 
 def documented_body(model: type[BaseModel]) -> dict[str, Any]:
