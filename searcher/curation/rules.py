@@ -49,12 +49,6 @@ class Ruling:
         """The strongest decision."""
         return strongest(self.decisions)  # type: ignore[arg-type]
 
-    @property
-    def applied(self) -> list[StoredException]:
-        """All exceptions that cover anything, ordered by id."""
-        found = {one.id: one for some in self.exceptions for one in some}
-        return [found[number] for number in sorted(found)]
-
 
 def rule(
     ranges: Sequence[Mapping[str, Any]],

@@ -58,11 +58,6 @@ class GraphNodes:
         if not self.distinct:
             self.rows_of(0)
 
-    @cached_property
-    def shared(self) -> BoolArray:
-        """bool (count,): whether a node has more than one row."""
-        return np.diff(self._starts) > 1
-
     def rows_of(self, node: int) -> Int64Array:
         """The rows of a node, increasing."""
         return self._members[self._starts[node] : self._starts[node + 1]]

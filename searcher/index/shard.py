@@ -138,10 +138,6 @@ class Shard:
         names, _, counts = state.rows.videos(state.alive)
         return dict(zip(names, counts.tolist(), strict=True))
 
-    def replace_video(self, video_id: str, embeddings: Sequence[Embedding]) -> None:
-        """As `replace_videos`, for one video."""
-        self.replace_videos(embeddings, [video_id])
-
     def replace_videos(self, embeddings: Sequence[Embedding], video_ids: Iterable[str]) -> None:
         """Replace all segments of these videos, in one step for readers."""
         self._change(embeddings, video_ids)

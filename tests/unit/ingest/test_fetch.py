@@ -188,8 +188,9 @@ def test_a_silent_server_meets_its_own_bound_not_that_of_the_decoder(
         folder.close()
 
 
-def test_a_header_that_drips_for_ever_ends(tmp_path: Path) -> None:
+def test_a_header_that_drips_for_ever_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte resets the clock of the HTTP library; the bound of the child does not wait for it."""
+    monkeypatch.setattr("ingest.fetcher._SPARE_SECONDS", 1.0)
     listening = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 

@@ -63,7 +63,7 @@ def test_a_shard_with_other_vectors_is_mended_from_the_mirror(
     index: LocalIndex, rng: np.random.Generator
 ) -> None:
     before = index.vectors_of("c")[1]
-    index.shard.replace_video("c", video(rng, "c", 4))
+    index.shard.replace_videos(video(rng, "c", 4), ["c"])
     assert audit(index).repaired == ["c"]
     assert np.array_equal(index.vectors_of("c")[1], before)
 

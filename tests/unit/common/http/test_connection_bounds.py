@@ -424,7 +424,7 @@ def test_requests_without_waiting_for_an_answer_are_bounded(
         b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        head("/livez", "Host: elsewhere", method="GET"),
+        head("/livez", "Host: elsewhere", "Connection: close", method="GET"),
     ],
 )
 def test_what_is_no_request_is_refused_and_nothing_else(

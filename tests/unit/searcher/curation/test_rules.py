@@ -44,7 +44,7 @@ def ruling(
 def test_without_exceptions_decisions_stay() -> None:
     given = [found((0, 10)), found((20, 22), "review"), found((30, 40), "no_match")]
     told = ruling(given)
-    assert (told.decisions, told.applied) == (["copy", "review", "no_match"], [])
+    assert (told.decisions, told.exceptions) == (["copy", "review", "no_match"], [[]] * 3)
 
 
 def test_an_excepted_pair_is_no_match_and_another_query_still_is() -> None:

@@ -74,7 +74,7 @@ def test_any_history_of_changes_answers_as_brute_force(history: list[Change], se
     for version, (what, name, size) in enumerate(history, 1):
         if what == "replace":
             model[name] = video(rng, name, size, version=version)
-            shard.replace_video(name, model[name])
+            shard.replace_videos(model[name], [name])
         elif what == "remove":
             model.pop(name, None)
             shard.remove_videos([name])
@@ -170,7 +170,7 @@ def test_readers_see_whole_versions_while_a_writer_replaces_and_folds(
 ) -> None:
     shard = Shard(SMALL)
     centre = unit_rows(rng, 1)[0]
-    shard.replace_video("a", [embedding("a", n, near(rng, centre), version=1) for n in range(6)])
+    shard.replace_videos([embedding("a", n, near(rng, centre), version=1) for n in range(6)], ["a"])
     torn: list[set[int]] = []
     done = threading.Event()
 
@@ -184,8 +184,8 @@ def test_readers_see_whole_versions_while_a_writer_replaces_and_folds(
     for reader in readers:
         reader.start()
     for version in range(2, 60):
-        shard.replace_video(
-            "a", [embedding("a", n, near(rng, centre), version=version) for n in range(6)]
+        shard.replace_videos(
+            [embedding("a", n, near(rng, centre), version=version) for n in range(6)], ["a"]
         )
     done.set()
     for reader in readers:
@@ -198,7 +198,7 @@ def test_readers_see_whole_versions_while_a_writer_replaces_and_folds(
 def test_dead_rows_leave_the_graph(rng: np.random.Generator) -> None:
     shard = Shard(SMALL)
     for number in range(20):
-        shard.replace_video(f"v{number}", video(rng, f"v{number}", 6))
+        shard.replace_videos(video(rng, f"v{number}", 6), [f"v{number}"])
     shard.remove_videos([f"v{number}" for number in range(15)])
     shard.add(video(rng, "last", 1))
     shard.wait_for_build()
@@ -376,7 +376,7 @@ def test_deleted_rows_of_a_delta_of_many_blocks_are_never_found(
     monkeypatch.setattr("searcher.index.delta.BLOCK_ROWS", 4)
     shard = Shard(SearcherSettings(delta_rows=1000))
     for name in "abcdef":
-        shard.replace_video(name, video(rng, name, 5))
+        shard.replace_videos(video(rng, name, 5), [name])
     shard.remove_videos(["b", "e"])
     queries = unit_rows(rng, 3)
     found = shard.search(queries, 100)
@@ -400,7 +400,7 @@ def test_every_one_of_many_equal_vectors_is_found(rng: np.random.Generator) -> N
     shard = Shard(SearcherSettings(delta_rows=64))
     made, vectors = twins(rng, 30, 60)
     for name, points in made.items():
-        shard.replace_video(name, points)
+        shard.replace_videos(points, [name])
     shard.wait_for_build()
     assert shard.stats().graph > 1700
     for group, vector in enumerate(vectors):
@@ -504,7 +504,7 @@ def with_many_waiting(rng: np.random.Generator) -> tuple[Shard, dict[str, list[E
     for number in range(100, 160):
         name, bank = f"v{number}", "shows" if number % 2 else "news"
         model[name] = video(rng, name, 5, bank=bank)
-        shard.replace_video(name, model[name])
+        shard.replace_videos(model[name], [name])
     assert shard.waiting == 300
     return shard, model
 

@@ -33,10 +33,10 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(rng: np.random.Generator) -> Shard:
     shard = Shard(SMALL)
     for name in "abc":
-        shard.replace_video(name, video(rng, name, 15))
+        shard.replace_videos(video(rng, name, 15), [name])
     shard.add([embedding("twin", 0, shard.vectors_of("a").vectors[3])])
     shard.wait_for_build()
-    shard.replace_video("d", video(rng, "d", 3))
+    shard.replace_videos(video(rng, "d", 3), ["d"])
     shard.remove_videos(["b"])
     return shard
 
@@ -75,7 +75,7 @@ def test_a_snapshot_gives_the_same_shard_back(tmp_path: Path, rng: np.random.Gen
         held, read = shard.vectors_of(name).frames, loaded.shard.vectors_of(name).frames
         assert [one.tobytes() for one in read] == [one.tobytes() for one in held]
     # It goes on working as a shard that takes changes.
-    loaded.shard.replace_video("a", video(rng, "a", 2, version=2))
+    loaded.shard.replace_videos(video(rng, "a", 2, version=2), ["a"])
     loaded.shard.wait_for_build()
     assert len(loaded.shard) == 21
 
@@ -83,8 +83,8 @@ def test_a_snapshot_gives_the_same_shard_back(tmp_path: Path, rng: np.random.Gen
 def test_a_deleted_video_is_in_no_file(tmp_path: Path, rng: np.random.Generator) -> None:
     shard = Shard(SMALL)
     secret = video(rng, "secret-video", 20)
-    shard.replace_video("secret-video", secret)
-    shard.replace_video("kept", video(rng, "kept", 3))
+    shard.replace_videos(secret, ["secret-video"])
+    shard.replace_videos(video(rng, "kept", 3), ["kept"])
     shard.wait_for_build()
     shard.remove_videos(["secret-video"])
     path = save_snapshot(tmp_path, shard, info(1, shard), keep=1)
@@ -201,7 +201,7 @@ def test_what_waits_in_a_snapshot_joins_the_graph_after_it_is_read(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shard = Shard(SearcherSettings(delta_rows=1000))
-    shard.replace_video("a", video(rng, "a", 40))
+    shard.replace_videos(video(rng, "a", 40), ["a"])
     save_snapshot(tmp_path, shard, info(1, shard), keep=1)
     loaded = load_newest(tmp_path, SMALL, MODEL_ID)
     assert loaded is not None
@@ -218,7 +218,7 @@ def test_only_what_changed_is_written(tmp_path: Path, rng: np.random.Generator) 
     saved: list[Path] = []
     for sequence in (1, 2):
         saved.append(save_snapshot(tmp_path, shard, info(sequence, shard), keep=2, intact=saved))
-    shard.replace_video("i", video(rng, "i", 3))
+    shard.replace_videos(video(rng, "i", 3), ["i"])
     third = save_snapshot(tmp_path, shard, info(3, shard), keep=2, intact=saved)
     written = [file.name for file in third.iterdir() if file.stat().st_mtime_ns > ages(saved[1])]
     assert sorted(written) == [
@@ -307,7 +307,7 @@ def test_a_snapshot_of_an_earlier_release_still_opens(
         assert [one.tobytes() for one in frames] == [one.frames.tobytes() for one in expected]
     assert {hit.ref.video_id for hit in shard.search(sparse(2)[None], 2)[0]} == {"a", "twin"}
     # It is changed, and saved in the format of today.
-    shard.replace_video("e", video(rng, "e", 20))
+    shard.replace_videos(video(rng, "e", 20), ["e"])
     shard.wait_for_build()
     save_snapshot(tmp_path, shard, info(8, shard), keep=2)
     again = load_newest(tmp_path, SMALL, MODEL_ID)
