@@ -23,6 +23,7 @@ from common.messaging.transport import Message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import VECTOR_DIMENSION
 from scripts.dashboards.board import QDRANT, SERVE, Panel, Query
+from storyhash.client import Client
 from tests.conftest import skip_or_fail
 from tests.deploy.files import (
     metric_names,
@@ -37,7 +38,7 @@ from tests.support.http_server import Answer, content, serving
 from tests.support.monitoring import Watched, grew, serve_watched, wait_for_recorded, wait_to_see
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.qdrant_cluster import QdrantCluster
-from tests.support.services import Deployment, Searcher, Service, write_manifest
+from tests.support.services import Deployment, Service, write_manifest
 
 JOBS = {"searcher", "embedder", "producer"}
 # More than the producer sends while everything else happens. It gets one film at a time, each after a
@@ -200,12 +201,11 @@ def asking(url: str, video_id: str) -> Iterator[None]:
     enough = threading.Event()
 
     def ask() -> None:
-        searcher = Searcher(url)
-        # The pause leaves the processor to what is waited for.
-        while not enough.wait(2.0):
-            searcher.search(vectors, 10)
-            searcher.match(video_id)
-        searcher.close()
+        with Client(url, timeout_seconds=300) as client:
+            # The pause leaves the processor to what is waited for.
+            while not enough.wait(2.0):
+                client.search(vectors)
+                client.match(video_id=video_id)
 
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask)

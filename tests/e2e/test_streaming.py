@@ -25,7 +25,6 @@ from tests.faults.kill_processes import Chain
 from tests.faults.stream import (
     Topics,
     all_ready,
-    answers_of,
     delete,
     deployment_of,
     not_once,
@@ -33,7 +32,8 @@ from tests.faults.stream import (
     rows,
     start_all,
 )
-from tests.support.services import Answers, Deployment, Service, wait_until, write_manifest
+from tests.support.searcher import Answers, answers_of
+from tests.support.services import Deployment, Service, wait_until, write_manifest
 
 _SECONDS = 600.0
 _K = 40

@@ -13,7 +13,6 @@ from tests.faults.harness import Trial
 from tests.faults.stream import (
     Topics,
     all_ready,
-    answers_of,
     deployment_of,
     mended,
     not_once,
@@ -21,7 +20,8 @@ from tests.faults.stream import (
     start_all,
 )
 from tests.faults.videos import Manifest, manifest, sources
-from tests.support.services import Answers, Deployment, Service, wait_until
+from tests.support.searcher import Answers, answers_of
+from tests.support.services import Deployment, Service, wait_until
 
 SECONDS = 1800.0
 _MATCHED = 20

@@ -26,7 +26,8 @@ from tests.faults.stream import (
 )
 from tests.faults.videos import manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.support.services import Deployment, Searcher, Service, wait_until
+from tests.support.searcher import client_of
+from tests.support.services import Deployment, Service, wait_until
 
 _SECONDS = 900.0
 # So small that a log is read again in many steps, between which something can be deleted.
@@ -95,12 +96,9 @@ class Deletions:
             one.vector.tobytes(): one for one in log if one.informative
         }
         vectors = np.stack([one.vector for one in distinct.values()])[:500]
-        client = Searcher(self.searcher.url)
-        try:
-            hits = client.search(vectors, 200)
-        finally:
-            client.close()
-        found = {hit["video_id"] for each in hits for hit in each}
+        with client_of(self.searcher) as client:
+            hits = client.search(vectors, k=200).items
+        found = {hit.video_id for each in hits for hit in each}
         if not found:
             return ["nothing is found at all"]
         return sorted(found & gone)

@@ -9,10 +9,11 @@ from typing import Any
 
 from common.types import Embedding, Float32Array
 from tests.faults.harness import Trial
-from tests.faults.stream import Topics, all_ready, answers_of, delete, not_once, query_vectors, rows
+from tests.faults.stream import Topics, all_ready, delete, not_once, query_vectors, rows
 from tests.faults.videos import manifest, sources
 from tests.support.background import Background
-from tests.support.services import Answers, Deployment, Searcher, Service, wait_until
+from tests.support.searcher import Answers, answers_of, client_of
+from tests.support.services import Deployment, Service, wait_until
 
 SECONDS = 900.0
 _MATCHED = 10
@@ -99,17 +100,16 @@ class Reader(Background):
             self.mixed.append("nothing answered")
 
     def run(self) -> None:
-        client = Searcher(self._service.url)
-        while not self.stopping.wait(0.02):
-            for hits in client.search(self._vectors, _K):
-                versions: dict[str, set[int]] = defaultdict(set)
-                for hit in hits:
-                    versions[hit["video_id"]].add(hit["version"])
-                self.answers += 1
-                self.mixed += [
-                    f"{name}: {found}" for name, found in versions.items() if len(found) > 1
-                ]
-        client.close()
+        with client_of(self._service) as client:
+            while not self.stopping.wait(0.02):
+                for hits in client.search(self._vectors, k=_K).items:
+                    versions: dict[str, set[int]] = defaultdict(set)
+                    for hit in hits:
+                        versions[hit.video_id].add(hit.version)
+                    self.answers += 1
+                    self.mixed += [
+                        f"{name}: {found}" for name, found in versions.items() if len(found) > 1
+                    ]
 
 
 def described(searcher: Service) -> dict[str, dict[str, Any]]:

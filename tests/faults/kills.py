@@ -11,7 +11,6 @@ from tests.faults.harness import Trial, run
 from tests.faults.kill_processes import Killer
 from tests.faults.stream import (
     Topics,
-    answers_of,
     deployment_of,
     mended,
     not_once,
@@ -21,7 +20,8 @@ from tests.faults.stream import (
 )
 from tests.faults.videos import Manifest, manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.support.services import Answers, Deployment, Service, wait_until
+from tests.support.searcher import Answers, answers_of
+from tests.support.services import Deployment, Service, wait_until
 
 _SECONDS = 1800.0
 _MATCHED = 25

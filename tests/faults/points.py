@@ -13,7 +13,8 @@ from tests.faults.history import SECONDS, History
 from tests.faults.kill_processes import Chain, cut, dies
 from tests.faults.stream import Topics, all_ready, delete, deployment_of, mended, rows, start_all
 from tests.kafka_broker import KafkaBroker
-from tests.support.services import Answers, Deployment, Service, wait_until
+from tests.support.searcher import Answers
+from tests.support.services import Deployment, Service, wait_until
 
 _SETTINGS: dict[str, Any] = {
     "STORYHASH_SERVICE__BATCH_MESSAGES": "20",

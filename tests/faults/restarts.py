@@ -21,7 +21,8 @@ from tests.faults.history import SECONDS, History, described
 from tests.faults.stream import Topics, all_ready, deployment_of, mended, start_all
 from tests.faults.videos import draw
 from tests.kafka_broker import KafkaBroker
-from tests.support.services import Answers, Deployment, Service, wait_until
+from tests.support.searcher import Answers
+from tests.support.services import Deployment, Service, wait_until
 
 # Compacted as soon as there is anything to compact, and what was forgotten is forgotten at once.
 _EAGER = {

@@ -19,7 +19,8 @@ from tests.faults.history import SECONDS, History, described
 from tests.faults.stream import SETTINGS, all_ready, delete, deployment_of, start_all
 from tests.faults.videos import draw, manifest, sources
 from tests.kafka_broker import KafkaBroker
-from tests.support.services import Answers, Deployment, Searcher, Service, wait_until
+from tests.support.searcher import answers_of, client_of
+from tests.support.services import Deployment, Service, wait_until
 
 _K = 20
 _NO_BROKER = "127.0.0.1:1"
@@ -79,15 +80,6 @@ def _vectors() -> Float32Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _answers(service: Service, names: Sequence[str]) -> Answers:
-    searcher = Searcher(service.url)
-    try:
-        live = service.metric("storyhash_index_vectors", state="live")
-        return searcher.answers(_vectors(), names, live, k=_K)
-    finally:
-        searcher.close()
-
-
 def serve_alone(trial: Trial) -> None:
     """`storyhash serve`: what came after the backup is lost, all else is there."""
     deployment = Deployment(trial.folder / "serve", _NO_BROKER, "serve", SETTINGS)
@@ -109,13 +101,16 @@ def serve_alone(trial: Trial) -> None:
         service.ready()
         matched = work.names[:: max(1, len(work.names) // 10)]
         # Kept matches and a verdict on one.
-        Searcher(service.url).match(matched[0])
+        with client_of(service) as client:
+            client.match(video_id=matched[0])
         verdicts = _judge(service)
         backup = drill.back_up()
-        expected, rows = _answers(service, matched), described(service)
+        expected = answers_of(service, _vectors(), matched, k=_K)
+        rows = described(service)
         drill.lose_the_disk()
         drill.restore(backup, work.names)
-        drill.promise("the same answers", expected.differences(_answers(service, matched)))
+        found = answers_of(service, _vectors(), matched, k=_K)
+        drill.promise("the same answers", expected.differences(found))
         now = described(service)
         drill.promise("the same catalogue", [name for name in rows if rows[name] != now.get(name)])
         drill.promise("the same verdicts", not verdicts or verdicts != _verdicts(service))

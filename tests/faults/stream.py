@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from common.errors import WireError
+from common.errors import StoryHashError, WireError
 from common.kafka.transport import KafkaTransport
 from common.messaging.events import Event, MatchEvent
 from common.messaging.topics import TopicNames
@@ -24,7 +24,8 @@ from common.messaging.wire import from_message
 from common.settings import KafkaSettings, VideoSettings
 from common.types import Embedding, Float32Array
 from tests.support.background import Background
-from tests.support.services import Answers, Deployment, Searcher, Service
+from tests.support.searcher import client_of
+from tests.support.services import Deployment, Service
 
 # Small clips: what is tried is delivery, not pictures. A wide beam and few rows before the graph takes
 # them: builds happen in every run, and answers are still exact enough to compare.
@@ -94,15 +95,14 @@ class Topics:
 
 def rows(service: Service) -> dict[str, dict[str, Any]]:
     """The searcher's catalogue; empty while it does not answer."""
-    searcher = None
     try:
-        searcher = Searcher(service.url)
-        return searcher.videos()
-    except (httpx.HTTPError, RuntimeError):
+        with client_of(service) as client:
+            return {
+                row.video_id: row.model_dump(exclude_unset=True)
+                for row in client.all_videos(limit=500)
+            }
+    except (StoryHashError, RuntimeError):
         return {}
-    finally:
-        if searcher is not None:
-            searcher.close()
 
 
 def settled(service: Service, names: Collection[str]) -> bool:
@@ -119,13 +119,10 @@ def all_ready(service: Service, names: Collection[str]) -> bool:
 
 def delete(service: Service, name: str) -> int:
     """Ask for a deletion; the status, or 0 when the service died over it."""
-    searcher = Searcher(service.url)
     try:
-        return searcher.delete(name)
+        return httpx.delete(f"{service.url}/v1/videos/{name}", timeout=300).status_code
     except httpx.TransportError:
         return 0
-    finally:
-        searcher.close()
 
 
 def searchable_segments(service: Service) -> int:
@@ -140,18 +137,6 @@ def query_vectors(log: dict[str, Embedding], most: int = 300) -> Float32Array:
     return np.stack(chosen[:most])
 
 
-def answers_of(
-    service: Service, vectors: Float32Array, matched: Collection[str], *, k: int
-) -> Answers:
-    """What the searcher tells; see `Searcher.answers`."""
-    searcher = Searcher(service.url)
-    try:
-        live = service.metric("storyhash_index_vectors", state="live")
-        return searcher.answers(vectors, matched, live, k=k)
-    finally:
-        searcher.close()
-
-
 def not_once(service: Service, log: dict[str, Embedding]) -> list[str]:
     """How it is not so that every informative segment of the log is found exactly once by its vector,
     and nothing else is as near."""
@@ -160,25 +145,23 @@ def not_once(service: Service, log: dict[str, Embedding]) -> list[str]:
         if one.informative:
             groups[one.vector.tobytes()].add(segment_id)
     largest = max(map(len, groups.values()))
-    searcher = Searcher(service.url)
     wrong = []
-    try:
+    with client_of(service) as client:
         keys = sorted(groups)
         for start in range(0, len(keys), 100):
             part = keys[start : start + 100]
             vectors = np.stack([np.frombuffer(key, dtype=np.float32) for key in part])
-            for key, hits in zip(part, searcher.search(vectors, largest + 20), strict=True):
-                found = [hit["segment_id"] for hit in hits if hit["score"] > 1 - _SAME]
+            for key, hits in zip(part, client.search(vectors, k=largest + 20).items, strict=True):
+                found = [hit.segment_id for hit in hits if hit.score > 1 - _SAME]
                 if groups[key] - {*found}:
                     # A graph whose every link leads to the same vector again is searched more widely.
-                    (hits,) = searcher.search(np.frombuffer(key, dtype=np.float32)[None], _WIDE)
-                    found = [hit["segment_id"] for hit in hits if hit["score"] > 1 - _SAME]
+                    own = np.frombuffer(key, dtype=np.float32)[None]
+                    (hits,) = client.search(own, k=_WIDE).items
+                    found = [hit.segment_id for hit in hits if hit.score > 1 - _SAME]
                 wrong += [f"{name} is found twice" for name in {*found} if found.count(name) > 1]
                 wrong += [f"{name} is not found" for name in groups[key] - {*found}]
                 # Other segments may be as near; those the log does not hold may not be there at all.
                 wrong += [f"{name} is found and is not in the log" for name in {*found} - {*log}]
-    finally:
-        searcher.close()
     return wrong
 
 

@@ -10,13 +10,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
-from common.types import Float32Array
 from tests.support import preloaded as processes
 
 ROOT = Path(__file__).parents[2]
@@ -201,122 +199,6 @@ def _runs(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
-
-
-@dataclass
-class Answers:
-    """What a searcher answers about its complete catalogue, to compare two searchers."""
-
-    videos: dict[str, tuple[str, int, int]]
-    vectors: int
-    hits: list[dict[str, float]]
-    matches: dict[str, tuple[str, list[tuple[str, float]]]] = field(default_factory=dict)
-
-    @property
-    def segments(self) -> int:
-        return sum(count for _, count, _ in self.videos.values())
-
-    def differences(self, other: Answers, tolerance: float = 1e-4) -> list[str]:
-        """Descriptions of the differences from another's answers; empty if there are none."""
-        found = [
-            f"video {video_id}: {self.videos.get(video_id)} and {other.videos.get(video_id)}"
-            for video_id in sorted(self.videos.keys() | other.videos.keys())
-            if self.videos.get(video_id) != other.videos.get(video_id)
-        ]
-        if self.vectors != other.vectors:
-            found.append(f"vectors: {self.vectors} and {other.vectors}")
-        for number, (mine, theirs) in enumerate(zip(self.hits, other.hits, strict=True)):
-            # Hits with equal scores at the end of the list are in arbitrary order, so they are not
-            # compared.
-            least = max(min(mine.values(), default=0), min(theirs.values(), default=0)) + tolerance
-            first = {name for name, score in mine.items() if score > least}
-            second = {name for name, score in theirs.items() if score > least}
-            if first != second:
-                found.append(f"query {number}: {sorted(first ^ second)[:3]} in one alone")
-            elif any(abs(mine[name] - theirs[name]) > tolerance for name in first):
-                found.append(f"query {number}: the same segments with other scores")
-        for video_id, (decision, ranked) in self.matches.items():
-            others, there = other.matches[video_id]
-            mine, theirs = dict(ranked), dict(there)
-            # Among many equally similar candidates, it is arbitrary which ones are compared.
-            apart = [
-                sorted(score for name, score in one.items() if name not in two)
-                for one, two in ((mine, theirs), (theirs, mine))
-            ]
-            shared = [abs(mine[name] - theirs[name]) for name in mine.keys() & theirs.keys()]
-            if decision != others or len(apart[0]) != len(apart[1]):
-                found.append(f"match {video_id}: {decision} {ranked} and {others} {there}")
-                continue
-            shared += [abs(one - two) for one, two in zip(*apart, strict=True)]
-            if max(shared, default=0.0) > tolerance:
-                found.append(f"match {video_id}: scores are up to {max(shared):.2g} apart")
-        return found
-
-
-class Searcher:
-    """A client of a searcher's API."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=300)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def videos(self) -> dict[str, dict[str, Any]]:
-        """All rows of the catalogue, by video id."""
-        found: dict[str, dict[str, Any]] = {}
-        cursor: str | None = None
-        while True:
-            page = self._client.get(
-                "/v1/videos", params={"limit": 500, **({"cursor": cursor} if cursor else {})}
-            )
-            page.raise_for_status()
-            found |= {row["video_id"]: row for row in page.json()["items"]}
-            cursor = page.json()["next_cursor"]
-            if cursor is None:
-                return found
-
-    def search(self, vectors: Float32Array, k: int) -> list[list[dict[str, Any]]]:
-        answer = self._client.post(
-            f"/v1/search?k={k}",
-            content=vectors.astype("<f4").tobytes(),
-            headers={"content-type": "application/octet-stream"},
-        )
-        answer.raise_for_status()
-        return list(answer.json()["items"])
-
-    def match(self, video_id: str) -> dict[str, Any]:
-        answer = self._client.post("/v1/match", json={"video_id": video_id})
-        answer.raise_for_status()
-        return dict(answer.json())
-
-    def delete(self, video_id: str) -> int:
-        """Delete a video. Returns the status of the response."""
-        return self._client.delete(f"/v1/videos/{video_id}").status_code
-
-    def answers(
-        self,
-        vectors: Float32Array,
-        matched: Iterable[str] = (),
-        vectors_held: float = 0,
-        *,
-        k: int = 20,
-    ) -> Answers:
-        """Everything that is compared: rows, nearest segments, and the matches of the videos
-        `matched`."""
-        rows = {
-            name: (row["state"], row["segments"], row["uninformative_segments"])
-            for name, row in self.videos().items()
-        }
-        hits = [
-            {hit["segment_id"]: hit["score"] for hit in found} for found in self.search(vectors, k)
-        ]
-        answers = Answers(rows, int(vectors_held), hits)
-        for video_id in matched:
-            report = self.match(video_id)
-            ranked = [(one["video_id"], one["score"]) for one in report["matches"]]
-            answers.matches[video_id] = report["decision"], sorted(ranked)
-        return answers
 
 
 class Deployment:

@@ -26,7 +26,8 @@ from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
 from tests.benchmarks.streaming.broker import Topics
 from tests.benchmarks.streaming.synthetic import MODEL_ID, Catalogue
 from tests.benchmarks.streaming.watching import Watch, cpu_seconds, memory_bytes, vectors
-from tests.support.services import Deployment, Searcher, Service
+from tests.support.searcher import client_of
+from tests.support.services import Deployment, Service
 
 _PARTITIONS = 12
 _CHECKED = 200
@@ -205,22 +206,19 @@ class _Run:
     def _check(self) -> float:
         """The share of the segments asked for that are the nearest to their own vector; the graph is
         approximate. Raises RuntimeError for one that is not there at all."""
-        searcher = Searcher(self._service.url)
-        try:
-            found = searcher.search(self._vectors, 1)
+        with client_of(self._service) as client:
+            found = client.search(self._vectors, k=1).items
             missed = [
                 number
                 for number, (name, hits) in enumerate(zip(self._checked, found, strict=True))
-                if not hits or hits[0]["segment_id"] != name
+                if not hits or hits[0].segment_id != name
             ]
             for number in missed:
-                (hits,) = searcher.search(self._vectors[number : number + 1], _WIDE)
-                if self._checked[number] not in {hit["segment_id"] for hit in hits}:
+                (hits,) = client.search(self._vectors[number : number + 1], k=_WIDE).items
+                if self._checked[number] not in {hit.segment_id for hit in hits}:
                     raise RuntimeError(
                         f"{self._checked[number]} is not found by its own vector: {hits[:1]}"
                     )
-        finally:
-            searcher.close()
         return 1 - len(missed) / len(self._checked)
 
 
