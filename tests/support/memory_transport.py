@@ -289,6 +289,28 @@ class _Reader:
         return found
 
 
+class FailingPublisher(MemoryPublisher):
+    """Holds back what is published until it is flushed. After so many flushes the broker is gone, and
+    what was held back is lost."""
+
+    def __init__(self, transport: MemoryTransport, flushes: int = 10**9) -> None:
+        super().__init__(transport)
+        self._flushes = flushes
+        self._waiting: list[Message] = []
+
+    def publish(self, message: Message) -> None:
+        self.check(message)
+        self._waiting.append(message)
+
+    def flush(self) -> None:
+        if self._flushes == 0:
+            raise BrokerError("Kafka does not answer")
+        self._flushes -= 1
+        for message in self._waiting:
+            super().publish(message)
+        self._waiting = []
+
+
 class MemoryGroupConsumer(_Reader):
     """A member of a group, created by MemoryTransport.group_consumer."""
 

@@ -18,7 +18,7 @@ from common.metrics import Metrics
 from common.settings import ServiceSettings
 from common.types import Segment, SegmentRef
 from common.work_in_progress import WorkInProgress
-from tests.support.memory_transport import MemoryTransport
+from tests.support.memory_transport import MemoryPublisher, MemoryTransport
 
 LIVE, BACKFILL, LOG, DEAD_LETTERS = "segments", "segments.backfill", "embeddings", "dead-letters"
 GROUP = "embedders"
@@ -113,11 +113,11 @@ class Journal:
             raise failure
 
 
-class SlowPublisher:
+class SlowPublisher(MemoryPublisher):
     """Publishes messages only when it is flushed. A flush that fails publishes only half of them."""
 
     def __init__(self, transport: MemoryTransport, journal: Journal) -> None:
-        self._publisher = transport.publisher()
+        super().__init__(transport)
         self._journal = journal
         self._waiting: list[Message] = []
 
@@ -126,23 +126,17 @@ class SlowPublisher:
         self.check(message)
         self._waiting.append(message)
 
-    def check(self, message: Message) -> None:
-        self._publisher.check(message)
-
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
             self._journal.step()
         except BaseException:
             for message in waiting[::2]:
-                self._publisher.publish(message)
+                super().publish(message)
             raise
         for message in waiting:
-            self._publisher.publish(message)
+            super().publish(message)
         self._journal.note(f"flush {len(waiting)}")
-
-    def close(self) -> None:
-        self._publisher.close()
 
 
 class WatchedConsumer:

@@ -16,7 +16,7 @@ from common.messaging.transport import Message
 from common.messaging.wire import Envelope, to_message
 from tests.support.background import together
 from tests.support.embeddings import MODEL_ID, video
-from tests.support.memory_transport import MemoryTransport
+from tests.support.memory_transport import MemoryPublisher, MemoryTransport
 
 LOG = "embeddings"
 
@@ -66,26 +66,17 @@ def test_of_two_claims_the_first_in_the_log_decides(first: str) -> None:
         hold(transport, second)
 
 
-class Overtaken:
+class Overtaken(MemoryPublisher):
     """A publisher whose first message comes second: another model's claim is quicker."""
 
     def __init__(self, transport: MemoryTransport, model_id: str) -> None:
-        self._publisher = transport.publisher()
+        super().__init__(transport)
         self._claims = [to_message(LOG, Envelope(LogModel(model_id)))]
 
     def publish(self, message: Message) -> None:
         for claim in (*self._claims, message):
-            self._publisher.publish(claim)
+            super().publish(claim)
         self._claims = []
-
-    def check(self, message: Message) -> None:
-        self._publisher.check(message)
-
-    def flush(self) -> None:
-        self._publisher.flush()
-
-    def close(self) -> None:
-        self._publisher.close()
 
 
 def test_who_is_overtaken_between_looking_and_claiming_is_refused() -> None:

@@ -52,6 +52,17 @@ from tests.support.streams import (
 _FOR_EVER = 3600.0
 
 
+class Held:
+    """Work on a batch that has `begun` and does not end before `go_on`."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, _: Sequence[Item]) -> None:
+        self.begun.set()
+        self.go_on.wait(_FOR_EVER)
+
+
 def test_a_batch_is_taken_from_all_partitions_together() -> None:
     stage = Stage(batch_messages=4)
     bench = Bench(stage)
@@ -298,40 +309,28 @@ def test_what_no_retry_mends_stops_the_worker_with_nothing_committed(error: Exce
 
 
 def test_a_batch_in_work_is_finished_and_committed_after_the_word_to_stop() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def before(_: Sequence[Item]) -> None:
-        begun.set()
-        go_on.wait(_FOR_EVER)
-
-    bench = Bench(Stage(1, before=before))
+    held = Held()
+    bench = Bench(Stage(1, before=held))
     bench.send(segment("a"), segment("b"))
     running = bench.begin()
-    begun.wait(300)
+    held.begun.wait(300)
     bench.worker.stop()
-    go_on.set()
+    held.go_on.set()
     assert ended(running)
     assert bench.done() == ["a"]
     assert bench.committed() == {0: 1}
 
 
 def test_a_batch_that_is_not_done_in_time_is_given_back_and_leaves_nothing_behind() -> None:
-    begun, go_on, left = threading.Event(), threading.Event(), threading.Event()
-
-    def before(_: Sequence[Item]) -> None:
-        begun.set()
-        go_on.wait(_FOR_EVER)
-        left.set()
-
-    stage = Stage(before=before)
-    bench = Bench(stage, settings=ServiceSettings(stop_seconds=0.05))
+    held = Held()
+    bench = Bench(Stage(before=held), settings=ServiceSettings(stop_seconds=0.05))
     bench.send(segment("a"), segment("b"))
     running = bench.begin()
-    begun.wait(300)
+    held.begun.wait(300)
     bench.worker.stop()
     assert ended(running)
     (work,) = [one for one in threading.enumerate() if one.name == "embed-work"]
-    go_on.set()
+    held.go_on.set()
     assert ended(work)
     assert bench.told() == []
     assert bench.committed() == {}
@@ -339,21 +338,20 @@ def test_a_batch_that_is_not_done_in_time_is_given_back_and_leaves_nothing_behin
 
 def test_a_batch_given_back_is_nobodys_dead_letter(caplog: pytest.LogCaptureFixture) -> None:
     """What it works with is closed under it when the process ends."""
-    begun, go_on = threading.Event(), threading.Event()
+    held = Held()
 
-    def before(_: Sequence[Item]) -> None:
-        begun.set()
-        go_on.wait(_FOR_EVER)
+    def before(items: Sequence[Item]) -> None:
+        held(items)
         raise ValueError("I/O operation on closed file")
 
     bench = Bench(Stage(before=before), settings=ServiceSettings(stop_seconds=0.05))
     bench.send(segment("a"))
     running = bench.begin()
-    begun.wait(300)
+    held.begun.wait(300)
     bench.worker.stop()
     assert ended(running)
     (work,) = [one for one in threading.enumerate() if one.name == "embed-work"]
-    go_on.set()
+    held.go_on.set()
     assert ended(work)
     assert bench.told(DEAD_LETTERS) == []
     assert bench.metric("dead_letters_total", stage="embed", reason="internal") == 0

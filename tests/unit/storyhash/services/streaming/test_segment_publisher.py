@@ -13,7 +13,6 @@ import pytest
 from common.errors import BrokerError, DecoderCrashedError, MessageTooLargeError, VideoError
 from common.http.health import Health
 from common.messaging.events import VideoEnd, segments_digest
-from common.messaging.transport import Message
 from common.messaging.wire import decode_event
 from common.metrics import Metrics
 from common.types import CatalogEntry, Segment, SegmentRef
@@ -21,7 +20,7 @@ from ingest.decoder_pool import DecoderPool, SegmentReady, VideoDone, VideoEvent
 from ingest.ledger import ProducerLedger
 from ingest.sending_plan import SendTask
 from storyhash.services.streaming.segment_publisher import SegmentPublisher, SendReport
-from tests.support.memory_transport import MemoryTransport
+from tests.support.memory_transport import FailingPublisher, MemoryTransport
 
 LANE, OTHER = "segments", "segments.backfill"
 DAMAGED = "3 frames could not be decoded"
@@ -63,39 +62,12 @@ def script(entry: CatalogEntry, version: int) -> Iterator[VideoEvent]:
     yield VideoDone(entry, 8.0, 2, damaged, {"decode": 0.5})
 
 
-class SlowPublisher:
-    """Holds back what is published until it is flushed; `flushes` of them work, then none does."""
-
-    def __init__(self, transport: MemoryTransport, flushes: int = 10**9) -> None:
-        self._publisher = transport.publisher()
-        self._flushes = flushes
-        self._waiting: list[Message] = []
-
-    def publish(self, message: Message) -> None:
-        self.check(message)
-        self._waiting.append(message)
-
-    def check(self, message: Message) -> None:
-        self._publisher.check(message)
-
-    def flush(self) -> None:
-        if self._flushes == 0:
-            raise BrokerError("Kafka does not answer")
-        self._flushes -= 1
-        for message in self._waiting:
-            self._publisher.publish(message)
-        self._waiting = []
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
 class Bench:
     """A sender over a ledger and a topic, with everything to look at."""
 
     def __init__(self, folder: Path, transport: MemoryTransport | None = None) -> None:
         self.transport = transport or MemoryTransport(partitions=2)
-        self.publisher = SlowPublisher(self.transport)
+        self.publisher = FailingPublisher(self.transport)
         self.ledger = ProducerLedger(folder, lambda: time.time_ns() // 1_000_000)
         self.pool = FakePool(script)
         self.metrics = Metrics.create("ingest")
@@ -215,7 +187,7 @@ def test_one_that_is_damaged_is_whole_and_says_what_is_missing(bench: Bench) -> 
 
 
 def test_nothing_is_noted_that_was_not_acknowledged(bench: Bench) -> None:
-    bench.publisher = SlowPublisher(bench.transport, flushes=0)
+    bench.publisher = FailingPublisher(bench.transport, flushes=0)
     # The error is kept, and with it all that its traceback holds on to: the pool ends all the same.
     with pytest.raises(BrokerError, match="does not answer") as kept:
         bench.send(film("a"))
@@ -226,7 +198,7 @@ def test_nothing_is_noted_that_was_not_acknowledged(bench: Bench) -> None:
 
 
 def test_a_failure_that_nobody_heard_of_is_not_noted_either(bench: Bench) -> None:
-    bench.publisher = SlowPublisher(bench.transport, flushes=0)
+    bench.publisher = FailingPublisher(bench.transport, flushes=0)
     with pytest.raises(BrokerError):
         bench.send(film("broken"))
     assert bench.told == []
@@ -236,12 +208,12 @@ def test_a_failure_that_nobody_heard_of_is_not_noted_either(bench: Bench) -> Non
 def test_what_was_acknowledged_before_the_broker_went_stays_noted(bench: Bench) -> None:
     films = [film(f"{n:02}") for n in range(40)]
     # 32 ends are acknowledged together, the other eight at the end of the run.
-    bench.publisher = SlowPublisher(bench.transport, flushes=1)
+    bench.publisher = FailingPublisher(bench.transport, flushes=1)
     with pytest.raises(BrokerError):
         bench.send(*films)
     assert [name for name, _ in bench.told] == [one.video_id for one in films[:32]]
     assert [bench.state(one) for one in (films[31], films[32])] == ["done", "again as 1000"]
-    bench.publisher = SlowPublisher(bench.transport)
+    bench.publisher = FailingPublisher(bench.transport)
     bench.send(*films)
     assert set(bench.ends()) == {one.video_id for one in films}
     assert {one.version for one in bench.ends().values()} == {1000}
