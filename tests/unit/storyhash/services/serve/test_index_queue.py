@@ -77,6 +77,11 @@ class Bench:
 
         self.indexer(in_progress).run(until_idle(), ended, wanted=self.queue.wanted)
 
+    def half_way_once(self, call: Callable[[str], object]) -> None:
+        """Call it with the id of the first video that is half done."""
+        calls = iter([call])
+        self.pool.half_way = lambda name: [one(name) for one in calls]
+
     def states(self) -> dict[str, tuple[str, int]]:
         """(state, version) of every row."""
         return {one.video_id: (one.state, one.version) for one in self.index.videos.all()}
@@ -138,13 +143,7 @@ def test_a_video_deleted_before_its_turn_is_never_read(bench: Bench) -> None:
 
 def test_a_video_asked_for_anew_while_it_is_indexed_is_done_as_last_asked(bench: Bench) -> None:
     bench.add("a", title="old")
-    again = iter(["new"])
-
-    def half_way(name: str) -> None:
-        for title in again:
-            bench.add(name, title=title)
-
-    bench.pool.half_way = half_way
+    bench.half_way_once(lambda name: bench.add(name, title="new"))
     bench.work()
     assert [(one.dropped, one.item.entry.title) for one in bench.outcomes] == [
         (True, "old"),
@@ -166,15 +165,13 @@ def test_a_video_that_was_not_wanted_for_one_segment_is_dropped(bench: Bench) ->
 
 def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench: Bench) -> None:
     bench.add("a", title="first")
-    again = iter(["second"])
 
-    def half_way(name: str) -> None:
-        for title in again:
-            bench.queue.delete(name)
-            bench.add(name, title=title)
-            assert next(bench.queue.draw()) is None
+    def posted_again(name: str) -> None:
+        bench.queue.delete(name)
+        bench.add(name, title="second")
+        assert next(bench.queue.draw()) is None
 
-    bench.pool.half_way = half_way
+    bench.half_way_once(posted_again)
     bench.work()
     assert [one.dropped for one in bench.outcomes] == [True, False]
     assert bench.states() == {"a": ("ready", 1)}
@@ -184,13 +181,7 @@ def test_one_deleted_and_posted_again_waits_until_its_first_try_has_ended(bench:
 
 def test_what_is_asked_for_again_unchanged_while_it_is_indexed_goes_on(bench: Bench) -> None:
     bench.add("a", title="same")
-    again = iter(["same"])
-
-    def half_way(name: str) -> None:
-        for title in again:
-            bench.add(name, title=title)
-
-    bench.pool.half_way = half_way
+    bench.half_way_once(lambda name: bench.add(name, title="same"))
     bench.work()
     assert [one.dropped for one in bench.outcomes] == [False]
     assert bench.states() == {"a": ("ready", 1)}
