@@ -25,6 +25,10 @@ PassName: TypeAlias = Literal["first", "closer", "thorough"]
 """Passes over a query: first (the whole frame); second (also crops and transforms of the frame);
 exhaustive (the same at more moments)."""
 
+TimeSpans: TypeAlias = tuple[tuple[float, float], ...]
+"""Parts of a video: start and end of each in seconds, in order, apart from one another."""
+EVERYWHERE: TimeSpans = ((0.0, math.inf),)
+
 Array: TypeAlias = npt.NDArray[Any]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
@@ -276,9 +280,9 @@ class QueryEmbedding:
         )
 
 
-TakePass: TypeAlias = Callable[[PassName], Iterator[QueryEmbedding]]
-"""The pieces of a query in the pass of this name, in order; only long queries have more than one. Raises
-the errors of embedding."""
+TakePass: TypeAlias = Callable[[PassName, TimeSpans], Iterator[QueryEmbedding]]
+"""The pieces of a query in the pass of this name, in order; only long queries have more than one. Only
+moments in these parts of the query are embedded. Raises the errors of embedding."""
 
 OnDecoded: TypeAlias = Callable[[float], None]
 """Called with the seconds of a video that are decoded so far."""

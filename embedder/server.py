@@ -26,8 +26,9 @@ from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
-from common.types import PassName, QueryEmbedding
+from common.types import EVERYWHERE, PassName, QueryEmbedding, TimeSpans
 from embedder.query.open_queries import OpenQueries, OpenQuery, QueryLimits
+from embedder.query.span_text import MOST_SPANS, spans_from_text
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"
@@ -131,6 +132,14 @@ def embed_app(
                 "and inverted, at some moments, `thorough` the same at many."
             ),
         ] = "first",
+        within: Annotated[
+            list[str] | None,
+            Query(
+                max_length=MOST_SPANS,
+                description="Embed only moments in this part of the video, in seconds, such as "
+                "`12.5-31`; repeat for more. A first pass embeds all of them.",
+            ),
+        ] = None,
         query_id: Annotated[
             str,
             Query(
@@ -146,7 +155,8 @@ def embed_app(
             # A body that is too long is refused before it is sent. A place is taken after it arrived.
             load_shedder.check_capacity()
             cancellation = Cancellation()
-            work = _Pass(queries, look, cancellation)
+            spans = spans_from_text(within) if within else EVERYWHERE
+            work = _Pass(queries, look, spans, cancellation)
             stack.callback(work.close)
 
             async def run(step: Callable[[], Any]) -> Any:
@@ -188,11 +198,16 @@ class _Pass:
     """One pass over a query; each step may run in another thread."""
 
     def __init__(
-        self, queries: OpenQueries, pass_name: PassName, cancellation: Cancellation
+        self,
+        queries: OpenQueries,
+        pass_name: PassName,
+        within: TimeSpans,
+        cancellation: Cancellation,
     ) -> None:
         self.query_id = ""
         self._queries = queries
         self._pass_name = pass_name
+        self._within = within
         self._cancellation = cancellation
         self._pieces: Iterator[QueryEmbedding] = iter(())
         self._whole = True
@@ -201,13 +216,13 @@ class _Pass:
         """Begin a pass over a known query. Raises ApiError (404)."""
         query = self._queries.take(query_id)
         self.query_id = query_id
-        self._pieces = query.pieces(self._pass_name, self._cancellation)
+        self._pieces = query.pieces(self._pass_name, self._within, self._cancellation)
 
     def open(self, open_query: Open, source: Path | str, name: str) -> QueryEmbedding | None:
         """Decode a video and embed the first piece."""
         query = open_query(source, name, self._cancellation)
         self.query_id = self._queries.add(query)
-        self._pieces = query.pieces(self._pass_name, self._cancellation)
+        self._pieces = query.pieces(self._pass_name, self._within, self._cancellation)
         return self.next()
 
     def next(self) -> QueryEmbedding | None:

@@ -11,6 +11,7 @@ import numpy as np
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.types import (
     ACTION_DIMENSION,
+    EVERYWHERE,
     VECTOR_DIMENSION,
     VISUAL_DIMENSION,
     BoolArray,
@@ -19,6 +20,7 @@ from common.types import (
     Int64Array,
     QueryEmbedding,
     Segment,
+    TimeSpans,
 )
 from embedder.action import action_features
 from embedder.clip_opening import SampledFrames
@@ -134,6 +136,7 @@ class QueryEmbedder:
         *,
         actions: dict[float, Float32Array],
         known: Sequence[SegmentFeatures] = (),
+        within: TimeSpans = EVERYWHERE,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> QueryFeatures:
         """The features of a query through every view of a pass.
@@ -143,7 +146,10 @@ class QueryEmbedder:
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         new = self.each(
-            segments, query_pass, length_seconds, actions=actions, cancellation=cancellation
+            *(segments, query_pass, length_seconds),
+            actions=actions,
+            within=within,
+            cancellation=cancellation,
         )
         seen = sorted([*known, *new], key=lambda one: one.start_seconds)
         if not seen and seen_seconds is None:
@@ -166,25 +172,33 @@ class QueryEmbedder:
         length_seconds: float,
         *,
         actions: dict[float, Float32Array],
+        within: TimeSpans = EVERYWHERE,
         cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[SegmentFeatures]:
         """The features of each segment, in order; while one is embedded, the clip of the next is opened.
 
         length_seconds: of all segments; no matter in a first pass. actions: action features of the
-        query's segments by their start in seconds; missing ones are computed and added. Raises VideoError
-        for a damaged clip, and CancelledError.
+        query's segments by their start in seconds; missing ones are computed and added. within: only
+        frames in these parts of the query are embedded; a clip outside them is not opened if its action
+        features are known. Raises VideoError for a damaged clip, and CancelledError.
         """
         names = self._views(query_pass)
         before_seconds = -1.0
-        for segment, (sampled, action) in one_ahead(partial(self._open, actions), segments):
+        open_segment = partial(self._open, actions, within)
+        for segment, (sampled, action) in one_ahead(open_segment, segments):
             cancellation.check()
-            sampled = _with_dark_frames(sampled)
-            chosen = query_pass.chosen(sampled.pts_seconds, length_seconds, before_seconds)
-            before_seconds = max(before_seconds, float(sampled.pts_seconds.max(initial=-1.0)))
-            views: list[ViewFeatures] = []
-            if chosen.any():
-                views = self._through_views(names, sampled, np.flatnonzero(chosen))
-            ref = segment.ref
+            ref, views = segment.ref, list[ViewFeatures]()
+            if sampled is None:
+                # Its last frame, as at a constant rate.
+                last = ref.end_seconds - 1.0 / self._stage.visual.frames_per_second
+            else:
+                sampled = _with_dark_frames(sampled)
+                times = sampled.pts_seconds
+                chosen = query_pass.chosen(times, length_seconds, before_seconds, within)
+                last = float(times.max(initial=-1.0))
+                if chosen.any():
+                    views = self._through_views(names, sampled, np.flatnonzero(chosen))
+            before_seconds = max(before_seconds, last)
             yield SegmentFeatures(ref.start_seconds, ref.end_seconds, action, tuple(views))
 
     def _views(self, query_pass: QueryPass) -> tuple[str, ...]:
@@ -192,11 +206,14 @@ class QueryEmbedder:
         return visual.views if query_pass.first else visual.closer_views
 
     def _open(
-        self, actions: dict[float, Float32Array], segment: Segment
-    ) -> tuple[SampledFrames, Float32Array]:
-        """A segment's frames and action features."""
-        start_seconds = segment.ref.start_seconds
+        self, actions: dict[float, Float32Array], within: TimeSpans, segment: Segment
+    ) -> tuple[SampledFrames | None, Float32Array]:
+        """A segment's frames, None if no part of it is to be embedded, and its action features."""
+        start_seconds, end_seconds = segment.ref.start_seconds, segment.ref.end_seconds
         action = actions.get(start_seconds)
+        shown = any(start < end_seconds and start_seconds < end for start, end in within)
+        if not shown and action is not None:
+            return None, action
         opened = self._stage.open(segment, tracks=action is None)
         if action is None:
             action = actions[start_seconds] = action_features(opened.need_tracks)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.errors import ApiError
-from common.types import PassName, QueryEmbedding
+from common.types import EVERYWHERE, PassName, QueryEmbedding, TimeSpans
 
 UNKNOWN_QUERY = "unknown_query"
 """Code of the error for a query that is not here."""
@@ -27,9 +27,12 @@ class OpenQuery(Protocol):
         ...
 
     def pieces(
-        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        pass_name: PassName,
+        within: TimeSpans = EVERYWHERE,
+        cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[QueryEmbedding]:
-        """The query as one pass sees it, piece by piece."""
+        """The query as one pass sees it, piece by piece; see `TakePass`."""
         ...
 
     def close(self) -> None:

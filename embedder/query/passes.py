@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import BoolArray, Float64Array, PassName
+from common.types import EVERYWHERE, BoolArray, Float64Array, PassName, TimeSpans
 
 # Second pass: seconds between moments, and maximum number of moments per query.
 _STEP_SECONDS, _MOMENTS = 3.0, 24
@@ -42,15 +42,29 @@ class QueryPass:
         return max(self.step_seconds, duration_seconds / self.moments)
 
     def chosen(
-        self, pts_seconds: Float64Array, duration_seconds: float, before_seconds: float = -1.0
+        self,
+        pts_seconds: Float64Array,
+        duration_seconds: float,
+        before_seconds: float = -1.0,
+        within: TimeSpans = EVERYWHERE,
     ) -> BoolArray:
-        """bool (T,): selects the first frame of every step. pts_seconds: increasing. before_seconds: the
-        time of the last frame before these, if there is one."""
+        """bool (T,): selects the first frame of every step, if it is in `within`; every frame in a first
+        pass. pts_seconds: increasing. before_seconds: the time of the last frame before these, if there
+        is one."""
         if self.first:
             return np.ones(len(pts_seconds), dtype=bool)
         times = np.concatenate([[before_seconds], pts_seconds])
         slots = np.floor(times / self.step(duration_seconds) + 1e-3)
-        return slots[1:] != slots[:-1]
+        chosen: BoolArray = slots[1:] != slots[:-1]
+        return chosen & in_spans(pts_seconds, within)
+
+
+def in_spans(pts_seconds: Float64Array, within: TimeSpans) -> BoolArray:
+    """bool (T,): whether each time is in one of the spans."""
+    inside = np.zeros(len(pts_seconds), dtype=bool)
+    for start, end in within:
+        inside |= (pts_seconds >= start) & (pts_seconds < end)
+    return inside
 
 
 FIRST = QueryPass("first", True)

@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.closeable import Closeable
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import PassName, QueryEmbedding, Segment
+from common.types import EVERYWHERE, PassName, QueryEmbedding, Segment, TimeSpans
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import QueryFeatures
 from embedder.query.first_pass_ahead import FirstPassAhead
@@ -88,9 +88,12 @@ class QuerySession(Closeable):
         return self._video.segments.size_bytes
 
     def pieces(
-        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        pass_name: PassName,
+        within: TimeSpans = EVERYWHERE,
+        cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[QueryEmbedding]:
-        """The pieces of the query in one pass; one piece for all but long queries.
+        """The pieces of the query in one pass; one piece for all but long queries. See `TakePass`.
 
         Raises VideoError for a damaged clip, ValueError without segments, and CancelledError.
         """
@@ -99,7 +102,7 @@ class QuerySession(Closeable):
             raise ValueError("segments: expected at least one, got none")
         seconds = max(self._video.duration_seconds, segments.end_seconds)
         for piece in pieces_of(seconds):
-            features = self._features(seconds, pass_name, piece, cancellation)
+            features = self._features(seconds, pass_name, within, piece, cancellation)
             yield replace(
                 windows_of(
                     self.name,
@@ -126,7 +129,12 @@ class QuerySession(Closeable):
         self._video.close()
 
     def _features(
-        self, seconds: float, pass_name: PassName, piece: Piece, cancellation: Cancellation
+        self,
+        seconds: float,
+        pass_name: PassName,
+        within: TimeSpans,
+        piece: Piece,
+        cancellation: Cancellation,
     ) -> QueryFeatures:
         span = piece.start_seconds, piece.end_seconds + max(WINDOW_SECONDS)
         query_pass = PASSES[pass_name]
@@ -140,5 +148,6 @@ class QuerySession(Closeable):
             piece.seconds,
             actions=self._actions,
             known=known,
+            within=within,
             cancellation=cancellation,
         )

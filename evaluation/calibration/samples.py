@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.types import BoolArray, Float64Array, Int64Array
+from common.types import EVERYWHERE, BoolArray, Float64Array, Int64Array
 from evaluation.experiment.protocol import Dataset, Query
 from evaluation.methods.storyhash import MatcherMethod
 from searcher.matching.scoring.calibration import Calibration
@@ -65,7 +65,7 @@ def gather_samples(
         if cached.error:
             continue
         embed_pass = method.query_passes(cached.query)
-        embedding = embed_pass("first").joined(embed_pass("closer"))
+        embedding = embed_pass("first", EVERYWHERE).joined(embed_pass("closer", EVERYWHERE))
         for name, videos in dataset.catalogues(query):
             if name == "all" or not embedding.informative.any():
                 continue

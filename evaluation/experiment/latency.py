@@ -31,6 +31,7 @@ from common.types import (
     QueryEmbedding,
     Segment,
     SegmentRef,
+    TimeSpans,
 )
 from embedder.encoders import StageClock
 from embedder.normalise import unit
@@ -189,10 +190,10 @@ class _TimedPasses:
         self._matching_in: PassName | None = None
         self._since = 0.0
 
-    def pieces(self, name: PassName) -> Iterator[QueryEmbedding]:
+    def pieces(self, name: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
         """See `QuerySession.pieces`."""
         self.end()
-        pieces = self._session.pieces(name)
+        pieces = self._session.pieces(name, within)
         while (piece := self._embedded(name, pieces)) is not None:
             yield piece
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from common.types import PassName, QueryEmbedding
+from common.types import PassName, QueryEmbedding, TimeSpans
 from embedder.pooling import Pooling
 from embedder.query.embedder import windows_of
-from embedder.query.features import QueryFeatures
+from embedder.query.features import QueryFeatures, ViewFeatures
+from embedder.query.passes import in_spans
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
@@ -79,7 +80,7 @@ class MatcherMethod:
         if verification is not None:
             compare = partial(verification.verified, query, matcher.policies)
         report = match_cascade(
-            matcher, lambda name: iter([embed_pass(name)]), only=only, compare=compare
+            matcher, lambda *which: iter([embed_pass(*which)]), only=only, compare=compare
         )
         return self._scored_matches(report, query, cached)
 
@@ -104,12 +105,14 @@ class MatcherMethod:
             by_frames=self._configuration.by_frames,
         )
 
-    def query_passes(self, features: QueryFeatures) -> Callable[[PassName], QueryEmbedding]:
+    def query_passes(
+        self, features: QueryFeatures
+    ) -> Callable[[PassName, TimeSpans], QueryEmbedding]:
         """The passes over a query, by name, from its cached features."""
 
-        def embed_pass(name: PassName) -> QueryEmbedding:
+        def embed_pass(name: PassName, within: TimeSpans) -> QueryEmbedding:
             views = tuple(
-                view
+                _part(view, within)
                 for view in features.views
                 if self._configuration.sees(view.name)
                 and (view.name == "identity") == (name == "first")
@@ -137,3 +140,11 @@ class MatcherMethod:
             )
             for match, decision in report.judged
         )
+
+
+def _part(view: ViewFeatures, within: TimeSpans) -> ViewFeatures:
+    """The frames of a view that lie in these spans."""
+    inside = in_spans(view.pts_seconds, within)
+    return ViewFeatures(
+        view.name, view.rows[inside], view.informative[inside], view.pts_seconds[inside]
+    )

@@ -1,4 +1,4 @@
-"""The cascade: a second pass runs only if the first one does not decide."""
+"""The cascade: a second pass runs only where the first one finds no copy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.messaging.wire import decode_query, encode_query
 from common.spool import Spool
 from common.tracing import steps
-from common.types import QueryEmbedding, TakePass
+from common.types import EVERYWHERE, QueryEmbedding, TakePass
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.report.pass_merge import merge_passes
+from searcher.matching.uncovered import uncovered
 
 Compare: TypeAlias = Callable[[MatchReport], MatchReport]
 """The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""
@@ -33,31 +34,33 @@ def match_cascade(
     compare: Compare | None = None,
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
-    """The report of the first pass if it finds a copy, otherwise that of both passes (`merge_passes`).
+    """The report of the first pass if its copies cover the query, otherwise that of both passes
+    (`merge_passes`). After a first pass with copies, the second one looks only at the rest of the query.
 
-    decided: whether a first report needs no second pass (default: it has a copy). It must be decided
-    before and after its pictures are compared: a copy that only pictures confirm may be the background
-    of another copy, which only the second pass sees.
-    thorough: run the exhaustive pass, over more windows, even if the first pass finds a copy, so that
-    further copies are found. compare: applied to the report; None compares no pictures. A query
-    without information has only the first pass. Raises the errors of `take_pass`, `Matcher.match` and
-    `compare`.
+    decided: whether a first report has a copy (default: it has one). It must be decided before and after
+    its pictures are compared: a copy that only pictures confirm may be the background of another copy,
+    which only the second pass sees.
+    thorough: run the exhaustive pass, over more windows, over the whole query, so that further copies are
+    found. compare: applied to the report; None compares no pictures. A query without information has only
+    the first pass. Raises the errors of `take_pass`, `Matcher.match` and `compare`.
     """
     compare, policies = compare or _not_compared, matcher.policies
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
-        for piece in steps("embed, first pass", take_pass("first")):
+        for piece in steps("embed, first pass", take_pass("first", EVERYWHERE)):
             answer.add(piece)
             kept.keep(piece)
         report = first = answer.report()
         if first.reason:
             return compare(first)
+        rest = EVERYWHERE
         if decided(first) and not thorough:
             first = compare(report)
-            if decided(first):
+            rest = uncovered(first) if decided(first) else EVERYWHERE
+            if not rest:
                 return first
         answer = matcher.begin(only, cancellation)
-        closer = take_pass("thorough" if thorough else "closer")
+        closer = take_pass("thorough" if thorough else "closer", rest)
         for number, piece in enumerate(steps("embed, second pass", closer)):
             answer.add(kept.piece(number), piece)
         merged = compare(merge_passes(report, answer.report(), policies))

@@ -12,7 +12,7 @@ from common.cancellation import Cancellation
 from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
-from common.types import OnDecoded, PassName, QueryEmbedding, TakePass
+from common.types import OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
 from searcher.api.protocols import EmbedQuery, SecondIndex, ServingIndex
 from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import CurationRules
@@ -151,9 +151,9 @@ class MatchQueries:
             return take_pass
         counted = 0.0
 
-        def take(kind: PassName) -> Iterator[QueryEmbedding]:
+        def take(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
             nonlocal counted
-            for piece in take_pass(kind):
+            for piece in take_pass(kind, within):
                 if piece.duration_seconds > counted:
                     reviews.state.quotas.count_seconds(key_id, piece.duration_seconds - counted)
                     counted = piece.duration_seconds
@@ -181,8 +181,8 @@ class MatchQueries:
 def _reported(take_pass: TakePass, on_piece: OnPiece) -> TakePass:
     """The same pieces; `on_piece` is called after each is embedded."""
 
-    def take(kind: PassName) -> Iterator[QueryEmbedding]:
-        for piece in take_pass(kind):
+    def take(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
+        for piece in take_pass(kind, within):
             on_piece(kind, piece.number, piece.pieces)
             yield piece
 

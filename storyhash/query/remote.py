@@ -21,7 +21,7 @@ from common.errors import (
     WireError,
 )
 from common.messaging.wire import QueryReader
-from common.types import OnDecoded, PassName, QueryEmbedding, TakePass
+from common.types import EVERYWHERE, OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
 from searcher.api.protocols import OpenedQuery
@@ -33,6 +33,8 @@ from storyhash.client.transport import SyncTransport
 
 # Deleting is a courtesy: a query that is not deleted expires.
 _DELETE_SECONDS = 5.0
+# The code of the refusal.
+_UNKNOWN_PARAMETER = "unknown_parameter"
 
 
 class RemoteQueries:
@@ -112,7 +114,7 @@ class _RemoteQuery:
         self._cancellation = cancellation
         self._kept: _Kept | None = None
 
-    def pieces(self, pass_name: PassName) -> Iterator[QueryEmbedding]:
+    def pieces(self, pass_name: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
         """From the first embedder that answers; where it breaks off, the rest from the next."""
         reasons = []
         last_number = 0
@@ -120,7 +122,7 @@ class _RemoteQuery:
         # The one that has decoded it is asked first.
         for embedder in sorted(self._embedders, key=lambda embedder: embedder is not holder):
             try:
-                for piece in self._from(embedder, pass_name):
+                for piece in self._from_any_version(embedder, pass_name, within):
                     if piece.number > last_number:
                         last_number = piece.number
                         yield piece
@@ -152,9 +154,24 @@ class _RemoteQuery:
                 call = delete_query(open_query.query_id)
                 open_query.embedder.answer(replace(call, timeout_seconds=_DELETE_SECONDS))
 
-    def _from(self, embedder: SyncTransport, pass_name: PassName) -> Iterator[QueryEmbedding]:
+    def _from_any_version(
+        self, embedder: SyncTransport, pass_name: PassName, within: TimeSpans
+    ) -> Iterator[QueryEmbedding]:
+        """As `_from`; an embedder of an earlier version embeds all moments of the query."""
+        try:
+            yield from self._from(embedder, pass_name, within)
+        except UsageError as error:
+            if error.code != _UNKNOWN_PARAMETER or within == EVERYWHERE:
+                raise
+            yield from self._from(embedder, pass_name, EVERYWHERE)
+
+    def _from(
+        self, embedder: SyncTransport, pass_name: PassName, within: TimeSpans
+    ) -> Iterator[QueryEmbedding]:
         """All pieces from one embedder, without sending the video if it already has it."""
-        embedded = partial(embed, name=self._name, model_id=self._model_id, pass_name=pass_name)
+        embedded = partial(
+            embed, name=self._name, model_id=self._model_id, pass_name=pass_name, within=within
+        )
         open_query, self._kept = self._kept, None
         if open_query is not None and open_query.embedder is embedder:
             try:

@@ -28,7 +28,7 @@ from typing import Any
 from unittest.mock import patch
 
 from common.settings import Settings, load_settings
-from common.types import Float32Array, Hit, PassName, QueryEmbedding
+from common.types import Float32Array, Hit, PassName, QueryEmbedding, TimeSpans
 from common.video import encode_video
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.cascade import match_cascade
@@ -100,8 +100,8 @@ def _once(services: QueryServices, path: Path) -> dict[str, float]:
     with watch("decode"):
         session = services.queries.open(path, path.name)
 
-    def pieces(kind: PassName) -> Iterator[QueryEmbedding]:
-        found = session.pieces(kind)
+    def pieces(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
+        found = session.pieces(kind, within)
         while True:
             with watch("embed"):
                 piece = next(found, None)

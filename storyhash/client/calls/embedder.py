@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from common.errors import WireError
 from common.messaging.wire import QueryReader
-from common.types import PassName, QueryEmbedding
+from common.types import EVERYWHERE, PassName, QueryEmbedding, TimeSpans
+from embedder.query.span_text import spans_to_text
 from embedder.server import QUERY_HEADER
 from storyhash.client.call import Call, Upload, as_model, as_nothing, operation
 
@@ -45,15 +46,23 @@ def embed(
     name: str | None = None,
     model_id: str | None = None,
     pass_name: PassName = "first",
+    within: TimeSpans = EVERYWHERE,
 ) -> Call[EmbeddedQuery]:
     """Embed a file, the video at an address, or a query that the embedder has decoded already. model_id:
-    raises a UsageError if the embedder has another model."""
+    raises a UsageError if the embedder has another model. within: the parts of the query that a second
+    pass looks at."""
     body: dict[str, Any] = {}
     if file is not None:
         body["upload"] = Upload(file)
     elif uri is not None:
         body["json"] = {"uri": uri}
-    query = {"name": name, "model_id": model_id, "look": pass_name, "query_id": query_id}
+    query = {
+        "name": name,
+        "model_id": model_id,
+        "look": pass_name,
+        "query_id": query_id,
+        "within": [] if within == EVERYWHERE else spans_to_text(within),
+    }
     return Call(_embedded, query=query, **body)
 
 

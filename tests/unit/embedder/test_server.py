@@ -16,15 +16,17 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import CancelledError, DeviceMemoryError, EmbedderUnavailableError, VideoError
+from common.http.errors import error_response
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.messaging.wire import decode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
-from common.types import VECTOR_DIMENSION, PassName, QueryEmbedding
+from common.types import EVERYWHERE, VECTOR_DIMENSION, PassName, QueryEmbedding, TimeSpans
 from embedder.query.open_queries import QueryLimits
 from embedder.server import MODEL_HEADER, MSGPACK, QUERY_HEADER, embed_app
 from storyhash.query.remote import RemoteQueries
@@ -40,16 +42,19 @@ class Query:
 
     def __init__(
         self,
-        pieces: Callable[[str, Cancellation], Iterator[QueryEmbedding]],
+        pieces: Callable[[str, TimeSpans, Cancellation], Iterator[QueryEmbedding]],
         let_go: threading.Event | None = None,
     ) -> None:
         self._pieces = pieces
         self.let_go = let_go or threading.Event()
 
     def pieces(
-        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        pass_name: PassName,
+        within: TimeSpans = EVERYWHERE,
+        cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[QueryEmbedding]:
-        return self._pieces(pass_name, cancellation)
+        return self._pieces(pass_name, within, cancellation)
 
     def close(self) -> None:
         self.let_go.set()
@@ -66,7 +71,7 @@ class Embed:
         self._lock = threading.Lock()
 
     def __call__(self, source: Path | str, name: str, cancellation: Cancellation) -> Query:
-        return Query(lambda pass_name, _: iter([self.made(source, name)]))
+        return Query(lambda *_: iter([self.made(source, name)]))
 
     def made(self, source: Path | str, name: str) -> QueryEmbedding:
         with self._lock:
@@ -212,7 +217,7 @@ def test_every_status_it_answers_with_is_in_its_contract(client: Client) -> None
         operation["responses"]
     )
     names = {one["name"] for one in operation["parameters"]}
-    assert names == {"name", "model_id", "look", "query_id"}
+    assert names == {"name", "model_id", "look", "within", "query_id"}
     kinds = set(operation["requestBody"]["content"])
     assert kinds == {"application/octet-stream", "multipart/form-data", "application/json"}
 
@@ -223,22 +228,24 @@ def test_it_tells_its_health_and_metrics_like_every_service(client: Client) -> N
 
 
 class LongEmbed:
-    """A query of three pieces; notes its decodes, its passes and whether it was let go of, and may break
-    off after the first piece of a pass."""
+    """A query of three pieces; notes its decodes, its passes with their parts of the query and whether it
+    was let go of, and may break off after the first piece of a pass."""
 
     def __init__(self, broken: bool = False, pieces: int = 3) -> None:
         self.broken = broken
         self.count = pieces
         self.decodes = 0
         self.passes: list[str] = []
+        self.spans: list[TimeSpans] = []
         self.let_go = threading.Event()
 
     def __call__(self, source: Path | str, name: str, cancellation: Cancellation) -> Query:
         self.decodes += 1
         content = source if isinstance(source, str) else source.read_text()
 
-        def pieces(pass_name: str, _: Cancellation) -> Iterator[QueryEmbedding]:
+        def pieces(pass_name: str, within: TimeSpans, _: Cancellation) -> Iterator[QueryEmbedding]:
             self.passes.append(pass_name)
+            self.spans.append(within)
             for number in range(1, self.count + 1):
                 if self.broken and number == 2:
                     raise VideoError("a clip of it does not decode")
@@ -274,7 +281,7 @@ def pieces_from(*urls: str) -> list[QueryEmbedding]:
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
         with remote.open("https://host/long.mp4", "long", MODEL) as query:
-            return list(query.take_pass("first"))
+            return list(query.take_pass("first", EVERYWHERE))
     finally:
         remote.close()
 
@@ -319,12 +326,12 @@ def test_a_query_is_sent_to_an_embedder_of_another_model_only_when_it_is_asked(
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
         with remote.open("https://host/long.mp4", "long", MODEL) as query:
-            assert len(list(query.take_pass("first"))) == 3
+            assert len(list(query.take_pass("first", EVERYWHERE))) == 3
             assert (first.passes, other.decodes) == (["first"], 0)
             take_pass = query.for_model("another-model")
             assert other.decodes == 0
             for name in ("first", "closer"):
-                assert len(list(take_pass(name))) == 3
+                assert len(list(take_pass(name, EVERYWHERE))) == 3
     finally:
         remote.close()
     assert (first.decodes, other.decodes, other.passes) == (1, 1, ["first", "closer"])
@@ -345,7 +352,9 @@ class HangingEmbed:
         if self.in_decoding:
             self.hang(cancellation)
 
-        def pieces(_: str, cancellation: Cancellation) -> Iterator[QueryEmbedding]:
+        def pieces(
+            _: str, within: TimeSpans, cancellation: Cancellation
+        ) -> Iterator[QueryEmbedding]:
             yield replace(Embed().made(source, name), number=1, pieces=2)
             self.hang(cancellation)
 
@@ -377,7 +386,7 @@ def test_no_work_goes_on_for_a_caller_that_has_gone(
         remote.open("https://host/long.mp4", "long", MODEL, cancellation) as query,
         pytest.raises(CancelledError),
     ):
-        list(query.take_pass("first"))
+        list(query.take_pass("first", EVERYWHERE))
     leaving.join()
     remote.close()
     assert embed.ended.wait(300)
@@ -393,7 +402,7 @@ def test_a_caller_that_has_gone_sends_nothing(served: Callable[[Any], str]) -> N
         remote.open("https://host/long.mp4", "long", MODEL, cancellation) as query,
         pytest.raises(CancelledError),
     ):
-        list(query.take_pass("first"))
+        list(query.take_pass("first", EVERYWHERE))
     remote.close()
     assert embed.decodes == 0
 
@@ -405,9 +414,9 @@ def passes_of(
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
         with remote.open(source, "film", MODEL) as query:
-            first = [piece.number for piece in query.take_pass("first")]
+            first = [piece.number for piece in query.take_pass("first", EVERYWHERE)]
             between()
-            return first + [piece.number for piece in query.take_pass("closer")]
+            return first + [piece.number for piece in query.take_pass("closer", EVERYWHERE)]
     finally:
         remote.close()
 
@@ -469,3 +478,56 @@ def test_the_next_pass_names_the_query(client: Client) -> None:
 
 def test_a_pass_that_there_is_not_is_refused(client: Client) -> None:
     assert error_of(client.post("/v1/embed?look=closest", content=b"x")) == (400, "usage")
+
+
+REST: TimeSpans = ((0.0, 12.5), (31.0, 60.25))
+
+
+def second_pass_within(url: str) -> list[int]:
+    """The numbers of the pieces of a second pass over a part of the query."""
+    remote = RemoteQueries([url], timeout_seconds=60)
+    try:
+        with remote.open("https://host/f", "film", MODEL) as query:
+            list(query.take_pass("first", EVERYWHERE))
+            return [piece.number for piece in query.take_pass("closer", REST)]
+    finally:
+        remote.close()
+
+
+def test_a_second_pass_names_the_parts_of_the_query_that_it_looks_at(
+    served: Callable[[Any], str],
+) -> None:
+    embed = LongEmbed()
+    assert second_pass_within(served(embed)) == [1, 2, 3]
+    assert embed.spans == [EVERYWHERE, REST]
+    assert embed.decodes == 1
+
+
+def test_an_embedder_that_knows_no_parts_looks_at_the_whole_query() -> None:
+    embed = LongEmbed()
+    app = embed_app(embed, MODEL, *_health(), FREE)
+
+    async def earlier_version(scope: Scope, receive: Receive, send: Send) -> None:
+        if b"within=" in scope.get("query_string", b""):
+            refusal = error_response(422, "unknown_parameter", "unknown query parameter 'within'")
+            await refusal(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    with HttpServer(earlier_version, FREE) as server:
+        assert second_pass_within(server.url) == [1, 2, 3]
+    assert embed.spans == [EVERYWHERE, EVERYWHERE]
+
+
+@pytest.mark.parametrize(
+    "query", ["within=5", "within=9-3", "within=1-2-3", "within=0-8&within=4-12", "within=a-b"]
+)
+def test_parts_that_are_none_are_refused(client: Client, query: str) -> None:
+    refused = client.post(f"/v1/embed?look=closer&{query}", content=b"video")
+    assert error_of(refused)[0] in (400, 422)
+    assert "such as 12.5-31" in message_of(refused)
+
+
+def test_more_parts_than_a_searcher_names_are_refused(client: Client) -> None:
+    parts = "&".join(f"within={4 * number}-{4 * number + 2}" for number in range(65))
+    assert error_of(client.post(f"/v1/embed?look=closer&{parts}", content=b"x")) == (400, "usage")

@@ -8,7 +8,7 @@ import pytest
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.errors import ApiError
-from common.types import PassName, QueryEmbedding
+from common.types import EVERYWHERE, PassName, QueryEmbedding, TimeSpans
 from embedder.query.open_queries import OpenQueries, QueryLimits
 from tests.support.clock import Clock
 
@@ -25,7 +25,10 @@ class Query:
         return not self.closed
 
     def pieces(
-        self, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
+        self,
+        pass_name: PassName,
+        within: TimeSpans = EVERYWHERE,
+        cancellation: Cancellation = NEVER_CANCELLED,
     ) -> Iterator[QueryEmbedding]:
         return iter(())
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import ACTION_DIMENSION, VISUAL_DIMENSION, Float64Array
+from common.types import ACTION_DIMENSION, VISUAL_DIMENSION, Float64Array, Segment, SegmentRef
+from embedder.encoders import DecodedClip
 from embedder.query.embedder import QueryEmbedder, distinct_windows, window_grid, windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
@@ -58,6 +61,14 @@ def test_moments_are_the_same_whichever_segment_they_are_looked_for_in() -> None
         found += part[CLOSER.chosen(part, 12.0, before)].tolist()
         before = part[-1]
     assert found == pts[CLOSER.chosen(pts, 12.0)].tolist()
+
+
+def test_a_second_pass_over_parts_of_a_query_sees_those_of_its_moments_that_lie_in_them() -> None:
+    pts = moments(24)
+    within = ((3.0, 6.5), (9.5, 20.0))
+    assert pts[CLOSER.chosen(pts, 12.0, within=within)].tolist() == [3.0, 6.0]
+    assert not CLOSER.chosen(pts, 12.0, within=()).any()
+    assert FIRST.chosen(pts, 12.0, within=within).all()
 
 
 def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None:
@@ -114,3 +125,35 @@ def test_what_moves_is_followed_once_in_however_many_passes() -> None:
     with QuerySession(embedder, "other", decoded(1)) as other:
         assert np.abs(other.features("first").actions - first.actions).max() > 0.01
     assert tracker.calls == 2
+
+
+def test_clips_outside_the_parts_of_a_second_pass_are_not_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = EmbedderStage("t", CountingBackend(), CountingTracker(), sampling="none")
+    opened: list[float] = []
+    open_segment = stage.open
+
+    def noted(one: Segment, *, tracks: bool) -> DecodedClip:
+        opened.append(one.ref.start_seconds)
+        return open_segment(one, tracks=tracks)
+
+    monkeypatch.setattr(stage, "open", noted)
+    segments = SegmentSpool()
+    for number in range(6):
+        ref = SegmentRef("query", 2.0 * number, 2.0 * number + 2.0)
+        segments.add(replace(segment("query", number), ref=ref))
+    with QuerySession(QueryEmbedder(stage), "query", DecodedVideo(segments, 12.0)) as query:
+        list(query.pieces("first"))
+        opened.clear()
+        (whole,) = query.pieces("closer")
+        assert opened == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+        opened.clear()
+        (part,) = query.pieces("closer", ((5.0, 9.5),))
+    assert opened == [4.0, 6.0, 8.0]
+    assert part.views == whole.views
+    frames = np.isclose(whole.window_end_seconds - whole.window_start_seconds, 0.5)
+    seen = [one.window_start_seconds[frames & one.informative[0]].tolist() for one in (whole, part)]
+    assert seen == [[0.0, 3.0, 6.0, 9.0], [6.0, 9.0]]
+    both = frames & part.informative[0]
+    np.testing.assert_array_equal(part.vectors[:, both], whole.vectors[:, both])

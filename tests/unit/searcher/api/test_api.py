@@ -37,6 +37,7 @@ from common.types import (
     OnDecoded,
     PassName,
     QueryEmbedding,
+    TimeSpans,
 )
 from ingest.fetch import check_allowed
 from searcher.api.app import api_app
@@ -124,7 +125,7 @@ def embed(
     shown = VideoSegments([one.ref for one in film], vectors, [one.frames for one in film])
     ((query, _),) = indexed_query_pieces(video, shown, asked_of)
 
-    def look(kind: PassName) -> Iterator[QueryEmbedding]:
+    def look(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
         yield query if kind == "first" else replace(query, views=("flip_v",))
 
     yield OpenedQuery(look)

@@ -20,7 +20,7 @@ from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook
-from common.types import OnDecoded, PassName, QueryEmbedding
+from common.types import OnDecoded, PassName, QueryEmbedding, TimeSpans
 from searcher.api.protocols import OpenedQuery
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
@@ -243,8 +243,8 @@ def test_a_running_job_tells_its_progress(queue: Queue) -> None:
     def open_query(source: Any, *rest: Any) -> Iterator[OpenedQuery]:
         with embed(source, *rest) as query:
 
-            def take(kind: PassName) -> Iterator[QueryEmbedding]:
-                yield from query.take_pass(kind)
+            def take(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
+                yield from query.take_pass(kind, within)
                 while not told():
                     threading.Event().wait(0.01)
 

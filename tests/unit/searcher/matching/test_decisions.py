@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.errors import SettingsError, UsageError
 from common.settings import MatchingSettings, PolicySettings, load_settings
-from common.types import Match, PassName, QueryEmbedding
+from common.types import Match, PassName, QueryEmbedding, TimeSpans
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import MatchReport
 from searcher.matching.retrieval.retrieval import background_scores, non_match_scores
@@ -172,7 +172,7 @@ class Looked:
         self.found_in = found_in
         self.shown: list[tuple[str, ...]] = []
 
-    def look(self, name: PassName) -> Iterator[QueryEmbedding]:
+    def look(self, name: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
         views = {"first": ("identity",), "closer": ("left",), "thorough": ("left", "right")}[name]
         yield QueryEmbedding(
             *("q", 4.0, "model", views, np.zeros(1), np.full(1, 4.0)),

@@ -17,7 +17,7 @@ from common.cancellation import Cancellation
 from common.errors import CancelledError
 from common.settings import SearcherSettings
 from common.spool import DecodedVideo, SegmentSpool, Spool
-from common.types import Float32Array, Hit, PassName, QueryEmbedding, Segment, SegmentRef
+from common.types import Float32Array, Hit, PassName, QueryEmbedding, Segment, SegmentRef, TimeSpans
 from embedder.fusion import fuse
 from embedder.pooling import pool_windows
 from embedder.query.embedder import QueryEmbedder, window_grid, windows_of
@@ -263,7 +263,7 @@ def test_a_long_query_is_looked_at_closely_piece_by_piece(rng: np.random.Generat
     hidden = long_query(copied(rng, source))
     looks: list[PassName] = []
 
-    def look(name: PassName) -> Iterator[QueryEmbedding]:
+    def look(name: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
         looks.append(name)
         for number, piece in enumerate(hidden):
             if name == "first":

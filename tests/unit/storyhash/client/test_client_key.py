@@ -15,6 +15,7 @@ from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
 from common.state.state import State
+from common.types import EVERYWHERE
 from embedder.server import embed_app
 from storyhash.client.calls.embedder import model
 from storyhash.client.catalogue import RemoteCatalogue
@@ -101,5 +102,5 @@ def test_a_searcher_whose_key_an_embedder_refuses_tells_its_caller_503(url: str)
             queries.open("https://example.com/a.mp4", "a", "model-1") as query,
             pytest.raises(EmbedderUnavailableError, match="STORYHASH_SERVICE__EMBEDDER_API_KEY"),
         ):
-            list(query.take_pass("first"))
+            list(query.take_pass("first", EVERYWHERE))
         queries.close()

@@ -10,7 +10,6 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
@@ -54,10 +53,10 @@ class Work:
             return decode(decoder, source, *more, **named)
 
         def counted_pieces(
-            session: QuerySession, pass_name: PassName, cancellation: Cancellation = NEVER_CANCELLED
+            session: QuerySession, pass_name: PassName, *more: Any, **named: Any
         ) -> Iterator[QueryEmbedding]:
             self.passes.append(pass_name)
-            return pieces(session, pass_name, cancellation)
+            return pieces(session, pass_name, *more, **named)
 
         monkeypatch.setattr(QueryDecoder, "decode", counted_decode)
         monkeypatch.setattr(QuerySession, "pieces", counted_pieces)

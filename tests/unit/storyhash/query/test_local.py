@@ -30,7 +30,7 @@ from common.http.health import Health
 from common.http.server import HttpServer, health_app
 from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, VideoSettings
-from common.types import TakePass
+from common.types import EVERYWHERE, TakePass
 from common.video import encode_video
 from embedder.query.session import QuerySession
 from ingest.query_decoder import QueryDecoder
@@ -79,7 +79,7 @@ def outcomes(
         yield name
 
     def matched(_: object, take: TakePass, **__: object) -> Any:
-        return list(take("first"))
+        return list(take("first", EVERYWHERE))
 
     monkeypatch.setattr(QuerySession, "pieces", pieces)
     monkeypatch.setattr(storyhash.query.local, "match_cascade", matched)
