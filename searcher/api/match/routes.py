@@ -41,7 +41,7 @@ MATCH_DOCUMENTED: dict[str, Any] = {
         parameter(
             "thorough",
             {"type": "boolean"},
-            "Always run the second pass, also when the first one finds a copy.",
+            "Run the second pass over the whole query, also where the first one finds a copy.",
         ),
     ],
     "requestBody": {

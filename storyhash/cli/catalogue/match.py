@@ -32,8 +32,8 @@ ThoroughOption = Annotated[
     bool,
     typer.Option(
         "--thorough",
-        help="Always run the second pass, also when the first one finds a copy: it finds "
-        "further videos in the query.",
+        help="Run the second pass over the whole query, also where the first one finds a copy: "
+        "it finds further videos in the picture.",
     ),
 ]
 if TYPE_CHECKING:

@@ -37,8 +37,8 @@ def match(
     on_progress: OnProgress | None = None,
 ) -> Call[MatchAnswer]:
     """Match a file, the video at an address, or a video of the catalogue: one of the three. name: display
-    name of the video. thorough: always run the second pass. on_progress: gets the sent bytes and all
-    bytes of the file. Raises UsageError."""
+    name of the video. thorough: run the second pass over the whole query. on_progress: gets the sent
+    bytes and all bytes of the file. Raises UsageError."""
     body = _query(file, uri, video_id, on_progress)
     return Call(as_model(MatchAnswer), query=_options(file, name, banks, thorough), **body)
 
