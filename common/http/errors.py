@@ -54,6 +54,11 @@ class ApiError(StoryHashError):
         self.headers = {**(headers or {}), **({"Connection": "close"} if close else {})}
 
 
+def not_here(message: str, *, close: bool = False) -> ApiError:
+    """The error of what another service does. message: which one. close: see `ApiError`."""
+    return ApiError(501, "not_here", message, close=close)
+
+
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:

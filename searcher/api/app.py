@@ -86,9 +86,9 @@ def api_app(
     app.include_router(states_router(catalogue))
     app.include_router(content_router(catalogue, settings))
     app.include_router(thumbnail_router(catalogue))
-    if backups is not None:
-        state = None if reviews is None else lambda: reviews.state
-        app.include_router(erasure_router(catalogue, state, backups.folder))
+    state = None if reviews is None else lambda: reviews.state
+    folder = None if backups is None else backups.folder
+    app.include_router(erasure_router(catalogue, state, folder, only_answers=backups is None))
     limits = BankLimits(catalogue)
     app.include_router(
         new_videos_router(catalogue, uploads, limits, add_video, add_upload, reviews)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
-from common.http.errors import ApiError
+from common.http.errors import ApiError, not_here
 from common.http.etag import IF_MATCH, check_if_match, tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, read_model
@@ -92,9 +92,7 @@ def video_changes_router(
 
 
 def _described_elsewhere() -> ApiError:
-    return ApiError(
-        501,
-        "not_here",
+    return not_here(
         "this service only answers: titles, banks and metadata are changed at the one that indexes. "
         "`disabled` can be changed here",
     )

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from common.http.error_schemas import ERRORS
-from common.http.errors import json_response
+from common.http.errors import json_response, not_here
 from common.http.roles import needs
 from common.state.roles import Role
 from common.state.state import State
@@ -20,10 +20,14 @@ from searcher.deletion.receipt import erasure_receipt
 
 
 def erasure_router(
-    catalogue: Catalogue, state: Callable[[], State] | None, backups: Path | None
+    catalogue: Catalogue,
+    state: Callable[[], State] | None,
+    backups: Path | None,
+    *,
+    only_answers: bool,
 ) -> APIRouter:
     """The route. state: None if nothing is kept beside the index; backups: their folder, if there is
-    one."""
+    one; only_answers: this process has no data folder to look into."""
     router = APIRouter(tags=["videos"], route_class=PartOfVideo)
 
     @router.get(
@@ -35,6 +39,8 @@ def erasure_router(
         """The erasure receipt: look for a video in the catalogue, the index, the mirror, the snapshots,
         the state database and the backups. It is `erased` if nothing is found; soon after a deletion, the
         snapshots may still be waiting."""
+        if only_answers:
+            raise not_here("this service only answers; ask the one that indexes")
         answering = catalogue.current()
         second = None if answering.second is None else answering.second.index
         known = None if state is None else state()

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
-from common.http.errors import ApiError
+from common.http.errors import ApiError, not_here
 from common.http.idempotency import IDEMPOTENCY_KEY, made_response, once_of
 from common.http.load_shedding import LoadShedder
 from common.http.paging import StateThreads
@@ -211,9 +211,7 @@ def new_videos_router(
 
 
 def _not_here() -> ApiError:
-    return ApiError(
-        501,
-        "not_here",
+    return not_here(
         "this service does not index videos that callers send; index them with `storyhash ingest FILE` "
         "(over Kafka), or send them to the service that indexes",
         close=True,

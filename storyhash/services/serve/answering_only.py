@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from common.errors import StoryHashError, UsageError
+from common.errors import StoryHashError
+from common.http.errors import not_here
 from common.http.health import Health
 from common.http.server import HttpServer
 from common.metrics import Metrics
@@ -33,7 +34,7 @@ class AnsweringCatalogue(OpenedCatalogue[Opened]):
     """The catalogue behind the API, opened by another process."""
 
     def delete_video(self, video_id: str) -> bool:
-        raise UsageError(
+        raise not_here(
             f"{video_id!r} is not deleted: this process only answers; delete it at the process that "
             "indexes"
         )

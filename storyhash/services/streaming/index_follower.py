@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-from common.errors import DependencyError, StoryHashError, UsageError
+from common.errors import DependencyError, StoryHashError
+from common.http.errors import not_here
 from common.http.health import Health
 from common.messaging.log_model import log_model
 from common.messaging.priority_consumers import PriorityConsumer
@@ -112,10 +113,10 @@ class IndexFollower(Background):
             self.health.met("snapshot")
 
     def delete_video(self, video_id: str) -> bool:
-        """See `LogEditor.delete_video`; false until the index is open. Raises UsageError if this process
-        only answers."""
+        """See `LogEditor.delete_video`; false until the index is open. Raises ApiError (501) if this
+        process only answers."""
         if self._settings.searcher.read_only:
-            raise UsageError(
+            raise not_here(
                 f"{video_id!r} is not deleted: this searcher only answers; delete it at the one that "
                 "indexes"
             )
@@ -123,10 +124,10 @@ class IndexFollower(Background):
         return editor is not None and editor.delete_video(video_id)
 
     def describe_video(self, video_id: str, changes: Mapping[str, Any]) -> Video | None:
-        """See `LogEditor.describe_video`; None until the index is open. Raises UsageError if this process
-        only answers."""
+        """See `LogEditor.describe_video`; None until the index is open. Raises ApiError (501) if this
+        process only answers."""
         if self._settings.searcher.read_only:
-            raise UsageError(
+            raise not_here(
                 f"{video_id!r} is not changed: this searcher only answers; change it at the one that "
                 "indexes"
             )

@@ -171,3 +171,6 @@ def test_where_descriptions_come_from_kafka_only_disabled_can_be_changed(keyed: 
         assert error_of(title) == (501, "not_here")
         only = client.ask("PATCH", f"/v1/videos/{A}", json={"disabled": True}, headers=keyed.all)
         assert only.json()["disabled"] is True
+        # Not a video whose id ends in "/erasure".
+        erasure = client.get(f"/v1/videos/{A}/erasure", headers=keyed.all)
+        assert error_of(erasure) == (501, "not_here")
