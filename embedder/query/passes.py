@@ -18,8 +18,8 @@ class QueryPass:
     """Which views a pass embeds, and how often.
 
     name: `first` embeds the whole picture at the backend's frame rate. `closer` embeds it rotated, with
-    inverted colours and in parts, at one moment every `step_seconds`. A long query gets fewer moments per
-    second, so that there are at most `moments` of them. `thorough` has no such limit.
+    inverted colours and in parts, at one moment every `step_seconds`; fewer if there is much to embed, so
+    that there are at most `moments` of them. `thorough` has no such limit.
     """
 
     name: PassName
@@ -65,6 +65,12 @@ def in_spans(pts_seconds: Float64Array, within: TimeSpans) -> BoolArray:
     for start, end in within:
         inside |= (pts_seconds >= start) & (pts_seconds < end)
     return inside
+
+
+def seconds_in(within: TimeSpans, start_seconds: float, end_seconds: float) -> float:
+    """Seconds of the spans between two times."""
+    lengths = (min(end, end_seconds) - max(start, start_seconds) for start, end in within)
+    return sum(max(0.0, length) for length in lengths)
 
 
 FIRST = QueryPass("first", True)

@@ -13,7 +13,7 @@ from common.types import EVERYWHERE, PassName, QueryEmbedding, Segment, TimeSpan
 from embedder.query.embedder import WINDOW_SECONDS, QueryEmbedder, windows_of
 from embedder.query.features import QueryFeatures
 from embedder.query.first_pass_ahead import FirstPassAhead
-from embedder.query.passes import PASSES
+from embedder.query.passes import PASSES, seconds_in
 from embedder.query.pieces import Piece, pieces_of
 
 Decode: TypeAlias = Callable[[Callable[[Segment], None]], DecodedVideo]
@@ -145,7 +145,7 @@ class QuerySession(Closeable):
             seconds,
             (segment for segment in segments if segment.ref.start_seconds not in starts),
             query_pass,
-            piece.seconds,
+            seconds_in(within, piece.start_seconds, piece.end_seconds),
             actions=self._actions,
             known=known,
             within=within,

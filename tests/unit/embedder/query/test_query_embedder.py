@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from common.spool import DecodedVideo, SegmentSpool
-from common.types import ACTION_DIMENSION, VISUAL_DIMENSION, Float64Array, Segment, SegmentRef
+from common.types import (
+    ACTION_DIMENSION,
+    EVERYWHERE,
+    VISUAL_DIMENSION,
+    Float64Array,
+    Segment,
+    SegmentRef,
+    TimeSpans,
+)
 from embedder.encoders import DecodedClip
 from embedder.query.embedder import QueryEmbedder, distinct_windows, window_grid, windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
@@ -127,6 +135,31 @@ def test_what_moves_is_followed_once_in_however_many_passes() -> None:
     assert tracker.calls == 2
 
 
+def long_video(clips: int) -> DecodedVideo:
+    """The same two seconds again and again."""
+    segments, one = SegmentSpool(), segment("query", 0)
+    for number in range(clips):
+        ref = SegmentRef("query", 2.0 * number, 2.0 * number + 2.0)
+        segments.add(replace(one, ref=ref))
+    return DecodedVideo(segments, 2.0 * clips)
+
+
+def test_a_part_of_a_long_query_is_looked_at_as_often_as_a_short_query() -> None:
+    embedder = QueryEmbedder(
+        EmbedderStage("t", CountingBackend(), CountingTracker(), sampling="none")
+    )
+    with QuerySession(embedder, "query", long_video(60)) as query:
+        assert query.duration_seconds == 120.0
+
+        def moments_in(within: TimeSpans) -> list[float]:
+            (piece,) = query.pieces("closer", within)
+            frames = np.isclose(piece.window_end_seconds - piece.window_start_seconds, 0.5)
+            return piece.window_start_seconds[frames & piece.informative[0]].tolist()
+
+        assert moments_in(EVERYWHERE) == [5.0 * number for number in range(24)]
+        assert moments_in(((90.0, 102.0),)) == [90.0, 93.0, 96.0, 99.0]
+
+
 def test_clips_outside_the_parts_of_a_second_pass_are_not_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -139,11 +172,7 @@ def test_clips_outside_the_parts_of_a_second_pass_are_not_opened(
         return open_segment(one, tracks=tracks)
 
     monkeypatch.setattr(stage, "open", noted)
-    segments = SegmentSpool()
-    for number in range(6):
-        ref = SegmentRef("query", 2.0 * number, 2.0 * number + 2.0)
-        segments.add(replace(segment("query", number), ref=ref))
-    with QuerySession(QueryEmbedder(stage), "query", DecodedVideo(segments, 12.0)) as query:
+    with QuerySession(QueryEmbedder(stage), "query", long_video(6)) as query:
         list(query.pieces("first"))
         opened.clear()
         (whole,) = query.pieces("closer")
