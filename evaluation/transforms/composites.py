@@ -30,7 +30,11 @@ _PICTURES = _by_names(
 )
 _LAYOUTS = _by_names(
     (
-        *("pip_large", "on_background", "vertical_repost", "facecam", "ticker_and_logo"),
+        "pip_large",
+        "on_background",
+        "vertical_repost",
+        "facecam",
+        "ticker_and_logo",
         "split_screen_h",
     )
 )
@@ -39,8 +43,15 @@ _SIGNS = _by_names(
 )
 _TIMES = _by_names(
     (
-        *("speed_0.9", "speed_1.1", "fps_drop", "trim_start", "trim_end", "trim_middle"),
-        "insert_5",
+        *(
+            "speed_0.9",
+            "speed_1.1",
+            "fps_drop",
+            "trim_start",
+            "trim_end",
+            "trim_middle",
+            "insert_5",
+        ),
         *("concatenate", "ramp", "jump_cuts", "excerpt_5"),
     )
 )
