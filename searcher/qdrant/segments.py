@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+import time
 
 from common.errors import StoryHashError
 from common.settings import SearcherSettings
@@ -11,6 +12,9 @@ from searcher.index.hit_fields import HitFields, fields_of
 from searcher.index.shard import ShardStats
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
 from searcher.qdrant.store import QdrantStore
+
+# After a failure, so long no count is asked for.
+_PAUSE_SECONDS = 60.0
 
 
 class QdrantSegments:
@@ -23,11 +27,21 @@ class QdrantSegments:
         self.candidates = settings.ef_search or settings.ef_construction
         self._store = store
         self._live = 0
+        self._counting = threading.Lock()
+        # By `time.monotonic`; later than now after a count that failed.
+        self._count_at = 0.0
 
     def stats(self) -> ShardStats:
-        """Counts of the collection, those of the last answer while it does not respond."""
-        with suppress(StoryHashError):
-            self._live = len(self._store)
+        """Counts of the collection, those of the last answer while it does not respond. Only one call at
+        a time waits for it, and none soon after a failure: metrics are read every few seconds, and a
+        Qdrant that hangs takes most of a minute."""
+        if time.monotonic() >= self._count_at and self._counting.acquire(blocking=False):
+            try:
+                self._live = len(self._store)
+            except StoryHashError:
+                self._count_at = time.monotonic() + _PAUSE_SECONDS
+            finally:
+                self._counting.release()
         return ShardStats(self._live, 0, self._live, 0, 0.0)
 
     def search(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> list[list[Hit]]:
