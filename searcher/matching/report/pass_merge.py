@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from common.types import Match
 from searcher.matching.report.match_report import Judged, MatchReport
+from searcher.matching.report.row_choice import shared_seconds
 from searcher.matching.scoring.policy import Decision, Policies, is_stronger, strongest
 
 # Two matches are on one line if their reference times differ by at most this much where they overlap, and
@@ -108,7 +109,7 @@ def _is_verified(judged: _Judged) -> bool:
 def on_one_line(one: Match, other: Match) -> bool:
     """Whether two matches overlap in the query and tell the same offset and tempo."""
     tempo, other_tempo = one.evidence.get("tempo"), other.evidence.get("tempo")
-    if tempo is None or other_tempo is None or _shared(one, other) <= 0:
+    if tempo is None or other_tempo is None or shared_seconds(one, other) <= 0:
         return False
     if (tempo < 0) != (other_tempo < 0) or abs(tempo - other_tempo) > _TEMPO_STEP:
         return False
@@ -140,17 +141,10 @@ def _at(match: Match, tempo: float, query_seconds: float) -> float:
     return float(begin + tempo * (query_seconds - match.query_start_seconds))
 
 
-def _shared(one: Match, other: Match) -> float:
-    """Seconds of the query that two matches share; negative if they are apart."""
-    return min(one.query_end_seconds, other.query_end_seconds) - max(
-        one.query_start_seconds, other.query_start_seconds
-    )
-
-
 def _overlap(one: Match, other: Match) -> bool:
     """Whether two matches tell of the same part of the query."""
     shortest = min(_seconds(one), _seconds(other))
-    return _shared(one, other) > min(_SHARED_SECONDS, shortest / 2)
+    return shared_seconds(one, other) > min(_SHARED_SECONDS, shortest / 2)
 
 
 def _seconds(match: Match) -> float:

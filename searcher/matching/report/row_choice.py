@@ -9,6 +9,7 @@ from functools import reduce
 
 import numpy as np
 
+from common.types import Match
 from searcher.matching.alignment.run import Run
 from searcher.matching.localisation.row_comparison import (
     APART_SHARE,
@@ -111,7 +112,7 @@ def _continues(one: Run, better: Run) -> bool:
     """Whether a run lies on the line of a better one, and overlaps it or begins where it ends."""
     if one.tempo is None or better.tempo is None or (one.tempo < 0) != (better.tempo < 0):
         return False
-    if _shared(one, better) < -max(one.gap_seconds, better.gap_seconds):
+    if shared_seconds(one, better) < -max(one.gap_seconds, better.gap_seconds):
         return False
     times = np.array([one.query_start_seconds, one.query_end_seconds])
     apart = np.abs(at_line(better, times) - at_line(one, times))
@@ -123,7 +124,7 @@ def _without_overlap(row: Row, rows: list[Row], comparison: Comparison) -> Row |
     nothing similar is left."""
     for better in (one.localised for one in rows):
         localised = row.localised
-        query = _shared(localised, better)
+        query = shared_seconds(localised, better)
         ref = min(localised.ref_end_seconds, better.ref_end_seconds) - max(
             localised.ref_start_seconds, better.ref_start_seconds
         )
@@ -154,7 +155,7 @@ def _without_overlap(row: Row, rows: list[Row], comparison: Comparison) -> Row |
     return row
 
 
-def _shared(one: Run, other: Run) -> float:
+def shared_seconds(one: Run | Match, other: Run | Match) -> float:
     """Seconds of the query that two rows share; negative if they are apart."""
     return min(one.query_end_seconds, other.query_end_seconds) - max(
         one.query_start_seconds, other.query_start_seconds
@@ -167,7 +168,7 @@ def _is_redundant(one: Run, better: Run) -> bool:
         return True
     if better.is_within(one):
         return False
-    return _shared(one, better) >= _ACROSS_SHARE * min(one.seconds, better.seconds)
+    return shared_seconds(one, better) >= _ACROSS_SHARE * min(one.seconds, better.seconds)
 
 
 def _once(
@@ -207,6 +208,6 @@ def _same_ranges(one: Run, other: Run) -> bool:
     ref = min(one.ref_end_seconds, other.ref_end_seconds) - max(
         one.ref_start_seconds, other.ref_start_seconds
     )
-    return _shared(one, other) > 0 and ref > APART_SHARE * (
+    return shared_seconds(one, other) > 0 and ref > APART_SHARE * (
         one.ref_end_seconds - one.ref_start_seconds
     )
