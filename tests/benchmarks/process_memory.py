@@ -41,7 +41,7 @@ def peak_of(command: Sequence[str], environment: Mapping[str, str]) -> Peak:
     return Peak(memory.process_mib, memory.together_mib, time.monotonic() - began, output)
 
 
-def resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int | str = "self") -> int:
     """Memory of a process now, with the pages of its files that it has mapped."""
     fields = Path(f"/proc/{pid}/statm").read_text().split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 import threading
 import time
@@ -81,12 +80,6 @@ def per_second(call: Callable[[int], object], seconds: float, threads: int) -> f
     for one in running:
         one.join()
     return sum(counts) / (time.perf_counter() - began)
-
-
-def resident_bytes() -> int:
-    """Bytes of memory this process holds now."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def publish(name: str, figures: dict[str, Any], path: Path | None) -> None:

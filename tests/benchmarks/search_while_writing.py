@@ -36,7 +36,8 @@ from searcher.index_transaction import Change, CompleteVideo
 from searcher.local_index import LocalIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
-from tests.benchmarks.report import resident_bytes, timed_singly
+from tests.benchmarks.process_memory import resident_bytes
+from tests.benchmarks.report import timed_singly
 from tests.benchmarks.search import faiss_alone
 from tests.support.embeddings import MODEL_ID, embedding, near, unit_rows
 

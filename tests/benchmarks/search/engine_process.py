@@ -19,7 +19,8 @@ import numpy as np
 from common.runtime_tuning import usable_cores
 from common.settings import SearcherSettings
 from common.types import Float32Array, Int64Array
-from tests.benchmarks.report import per_second, quantiles, resident_bytes
+from tests.benchmarks.process_memory import resident_bytes
+from tests.benchmarks.report import per_second, quantiles
 from tests.benchmarks.search.data import recall
 from tests.benchmarks.search.engine import Engine
 from tests.benchmarks.search.engines import ENGINES

@@ -16,7 +16,8 @@ from common.types import Embedding, Float32Array
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
 from searcher.mirror.qdrant_edge import QdrantEmbeddedMirror
-from tests.benchmarks.report import microseconds, per_second, resident_bytes
+from tests.benchmarks.process_memory import resident_bytes
+from tests.benchmarks.report import microseconds, per_second
 from tests.benchmarks.search import data
 from tests.benchmarks.search.engines import FaissGraph
 from tests.support.embeddings import embedding, unit_rows
