@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import certifi
 import hypothesis
@@ -35,6 +35,9 @@ from tests.support import (
 )
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
+
+if TYPE_CHECKING:
+    from common.state.state import State
 
 # The user's own data folder is not for tests; commands that tests start inherit this.
 _user_data = tempfile.mkdtemp(prefix="storyhash-tests-user-data-")
@@ -162,6 +165,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_sam2(models: Path) -> Sam2Settings:
     """The tiny SAM 2; what random weights propose is taken however little they trust it."""
     return Sam2Settings(model=str(models / "sam2"), min_predicted_iou=0, min_stability=0)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """The state database of the data folder `data`."""
+    from tests.support.keys import opened_state
+
+    with opened_state(tmp_path / "data") as opened:
+        yield opened
 
 
 @pytest.fixture

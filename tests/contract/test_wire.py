@@ -500,6 +500,14 @@ def test_values_that_cannot_be_meant_are_refused(
         decode(mended(value, lambda told: told.update(change)), value)
 
 
+def refused(data: bytes) -> None:
+    """Neither an event nor a query."""
+    with pytest.raises(WireError):
+        decode_event(data)
+    with pytest.raises(WireError):
+        decode_query(data)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -520,10 +528,7 @@ def test_values_that_cannot_be_meant_are_refused(
     ],
 )
 def test_what_is_no_message_is_refused(data: bytes) -> None:
-    with pytest.raises(WireError):
-        decode_event(data)
-    with pytest.raises(WireError):
-        decode_query(data)
+    refused(data)
 
 
 def test_a_query_is_no_event_and_an_event_no_query() -> None:
@@ -536,10 +541,7 @@ def test_a_query_is_no_event_and_an_event_no_query() -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=200))
 def test_garbage_raises_a_wire_error_and_nothing_else(data: bytes) -> None:
-    with pytest.raises(WireError):
-        decode_event(data)
-    with pytest.raises(WireError):
-        decode_query(data)
+    refused(data)
 
 
 @settings(deadline=None, max_examples=300)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -23,17 +22,11 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.state.state import State
 from tests.support.clock import Clock
-from tests.support.keys import access_over, key_of, opened_state
+from tests.support.keys import access_over, key_of
 from tests.support.queries import Client, error_of, message_of
 
 ALWAYS = HttpSettings(require_keys="always")
 Open = Callable[..., Client]
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with opened_state(tmp_path / "data") as opened:
-        yield opened
 
 
 def app_over(access: Access, settings: HttpSettings) -> object:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from common.settings import Settings, StateSettings
 from common.state.database import StateDatabase
+from common.state.state import State
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -26,3 +27,9 @@ def database(settings: Settings) -> Iterator[StateDatabase]:
     opened = StateDatabase(settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def state(settings: Settings) -> Iterator[State]:
+    with State(settings) as opened:
+        yield opened

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ OWNER = "here"
 ITEM = {"video_id": "gone", "bank": "b", "score": 0.9}
 KEPT = {"video_id": "kept", "bank": "b", "score": 0.8}
 OF_UPLOAD = {"name": "up.mp4", "query": {"kind": "upload", "fingerprint": "sha256:1", "uri": "up"}}
-
-
-@pytest.fixture
-def state(settings: Settings) -> Iterator[State]:
-    with State(settings) as opened:
-        yield opened
 
 
 def of_video(video_id: str) -> dict[str, Any]:

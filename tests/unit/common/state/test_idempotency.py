@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from common.errors import ReusedKeyError
-from common.settings import Settings
 from common.state import idempotency
 from common.state.idempotency import KEPT_SECONDS, AnswerStore, Once
 from common.state.state import State
@@ -20,12 +18,6 @@ from tests.support.clock import Clock
 
 FIRST = Once("k", "POST /v1/videos", "mine", "tea")
 OTHER = replace(FIRST, body="coffee")
-
-
-@pytest.fixture
-def state(settings: Settings) -> Iterator[State]:
-    with State(settings) as opened:
-        yield opened
 
 
 def is_refused(state: State, once: Once) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from searcher.index.graph_part import GraphPart
 from searcher.index.shard import Shard
 from searcher.index.state import EVERYTHING, Filter
 from tests.support.embeddings import embedding, near, unit_rows, video
+from tests.support.services import wait_until
 
 # A delta this small makes a graph of a handful of rows, and folds all the time.
 SMALL = SearcherSettings(delta_rows=8, max_dead_ratio=0.25)
@@ -43,13 +43,6 @@ def changes() -> st.SearchStrategy[list[Change]]:
         st.tuples(st.sampled_from(["replace", "remove", "wait"]), names, st.integers(0, 12)),
         max_size=25,
     )
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def scores(hits: list[Hit]) -> dict[str, float]:
@@ -305,11 +298,11 @@ def test_rows_that_join_a_small_graph_during_a_rebuild_keep_their_segments(
     shard.remove_videos(gone)
     late = {name: video(rng, name, 12) for name in "xyz"}
     shard.add(late["x"])
-    wait_until(lambda: shard.waiting == 0)
+    wait_until(lambda: shard.waiting == 0, "a merge", pause=0.001)
     may_join.clear()
     shard.add(late["y"])
     may_rebuild.set()
-    wait_until(lambda: shard.stats().dead == 0)
+    wait_until(lambda: shard.stats().dead == 0, "a rebuild", pause=0.001)
     shard.add(late["z"])
     may_join.set()
     shard.wait_for_build()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -22,15 +21,9 @@ from storyhash.client.catalogue import RemoteCatalogue
 from storyhash.client.retries import ONLY_BUSY
 from storyhash.client.transport import SyncTransport
 from storyhash.query.remote import RemoteQueries
-from tests.support.keys import access_over, key_of, opened_state
+from tests.support.keys import access_over, key_of
 
 SETTINGS = HttpSettings(port=0, require_keys="always", requests_per_minute=3)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with opened_state(tmp_path / "data") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from common.state.roles import Role
 from common.state.state import State
 from storyhash.services.key_access import new_access, opened_access, show_first_key
 from tests.faults.disks import Disk, can_mount
-from tests.support.keys import key_of, opened_state
+from tests.support.keys import key_of
 
 
 class Terminal(io.StringIO):
@@ -27,12 +26,6 @@ class Terminal(io.StringIO):
     def close(self) -> None:
         self.shown = self.shown or self.getvalue()
         super().close()
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with opened_state(tmp_path / "data") as opened:
-        yield opened
 
 
 def test_the_first_key_is_for_an_admin_and_shown_once(
