@@ -35,10 +35,10 @@ from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
 from evaluation.data.picture_features import PictureFeatureStore
 from evaluation.data.records import QueryRow
-from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan
+from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan, ExperimentSpec
 from evaluation.experiment.profile import Backend
 from evaluation.experiment.protocol import LOOKALIKE, REAL
-from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
+from evaluation.experiment.worker_pool import WorkerPool
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.methods import (
     Calibrations,
@@ -137,8 +137,8 @@ class Evaluation:
         self, backend: Backend, distractors: Path | None = None
     ) -> Iterator[ProfileRun]:
         """The queries of one profile; all features must be there. distractors: folder of the pictures
-        over which they move. Raises like `WorkerSpec.open`."""
-        spec = WorkerSpec(
+        over which they move. Raises like `ExperimentData`."""
+        spec = ExperimentSpec(
             self.plan.videos,
             tuple(transform.name for transform in self.plan.transforms),
             self.plan.per_transform,
@@ -263,7 +263,7 @@ def count_edits(jobs: Sequence[ExtractionJob]) -> int:
     return sum(len(job.outputs) for job in jobs)
 
 
-def _spec_digest(spec: WorkerSpec) -> str:
+def _spec_digest(spec: ExperimentSpec) -> str:
     """Digest of the files, the families and look-alikes, and the queries that calibrations are fitted
     on."""
     store, plan = spec.store, replace(spec, lookalikes=()).plan

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
 from evaluation.methods.verification import Verification
 from evaluation.transforms.base import Transform
+from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import Calibration
 
 FOLDS = 5
@@ -61,32 +63,62 @@ class ExperimentPlan:
         return [(video, ORIGINAL) for video in (*self.videos, *self.lookalikes)] + self.edits()
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentSpec:
+    """One profile's experiment, from which any process makes its data. transforms: their names. folder:
+    of the cached features. edits: folder of edited videos, which are made when their pictures are
+    compared. views: those that queries are embedded through; the cached features may have more. pictures:
+    folder of still pictures over which distractors move; None makes them of the videos' views."""
+
+    videos: tuple[DatasetVideo, ...]
+    transforms: tuple[str, ...]
+    per_transform: int | None
+    folder: Path
+    edits: Path
+    profile: str
+    model_id: str
+    pooling: Pooling
+    limits: VideoSettings
+    lookalikes: tuple[DatasetVideo, ...] = ()
+    views: tuple[str, ...] = VIEW_NAMES
+    pictures: Path | None = None
+
+    @property
+    def plan(self) -> ExperimentPlan:
+        return ExperimentPlan(
+            self.videos,
+            tuple(TRANSFORMS[name] for name in self.transforms),
+            self.per_transform,
+            self.lookalikes,
+        )
+
+    @property
+    def store(self) -> FeatureStore:
+        videos = (*self.videos, *self.lookalikes)
+        return FeatureStore(self.folder, {self.profile: self.model_id}, videos)
+
+    @property
+    def picture_store(self) -> PictureFeatureStore | None:
+        if self.pictures is None:
+            return None
+        return PictureFeatureStore(self.folder, self.model_id, self.pictures)
+
+
 class ExperimentData:
     """The cached features of one profile, and the queries and indexes made from them."""
 
-    def __init__(
-        self,
-        plan: ExperimentPlan,
-        store: FeatureStore,
-        profile: str,
-        pooling: Pooling,
-        edits: EditedVideos,
-        limits: VideoSettings,
-        views: Collection[str] = VIEW_NAMES,
-        pictures: PictureFeatureStore | None = None,
-    ) -> None:
-        """views: the only ones that queries are embedded through. pictures: films over still pictures,
-        which are the distractors; None makes these of the videos' views. Raises UsageError if a video of
-        the plan could not be read."""
-        self._plan = plan
-        self._views = frozenset(views)
-        self._pictures = pictures
-        self._store = store
-        self.profile = profile
-        self.pooling = pooling
+    def __init__(self, spec: ExperimentSpec) -> None:
+        """Raises UsageError if a video was not extracted or could not be read."""
+        plan = self._plan = spec.plan
+        self._views = frozenset(spec.views)
+        self._pictures = spec.picture_store
+        self._store = spec.store
+        self.profile = spec.profile
+        self.pooling = spec.pooling
         self.dataset = Dataset.of(plan.videos, plan.lookalikes)
         # One for all methods: they compare the same pictures of a query.
-        self._verification = Verification(self.dataset, edits, limits)
+        edits = EditedVideos(spec.edits, self._store.videos, spec.limits)
+        self._verification = Verification(self.dataset, edits, spec.limits)
         self._originals = dict(self._read_originals())
         self._fold = {**folds(plan.videos, FOLDS), **folds(plan.lookalikes, FOLDS)}
         self._group = {transform.name: transform.group for transform in plan.transforms}

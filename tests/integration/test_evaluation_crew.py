@@ -18,10 +18,10 @@ from evaluation.data.feature_cache import write_cached_query
 from evaluation.experiment import worker_pool
 from evaluation.experiment.commands import calibrate
 from evaluation.experiment.experiment import Evaluation
-from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan
+from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan, ExperimentSpec
 from evaluation.experiment.profile import Backend
 from evaluation.experiment.protocol import Query
-from evaluation.experiment.worker_pool import WorkerPool, WorkerSpec
+from evaluation.experiment.worker_pool import WorkerPool
 from evaluation.methods.configurations import FULL
 from evaluation.methods.methods import ConfiguredMethod, answer_queries
 from evaluation.transforms.registry import TRANSFORMS
@@ -39,7 +39,7 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> ExperimentSpec:
     """Five videos, and five edits of each that show what it shows with more and more noise."""
     folder = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(5)
@@ -48,7 +48,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
         path = folder / f"{number}.mp4"
         path.write_text(f"no film, a name {number}")
         videos.append(DatasetVideo(path.name, str(path), path.name))
-    recipe = WorkerSpec(
+    recipe = ExperimentSpec(
         *(tuple(videos), NAMES, None, folder / "cache" / "features", folder / "cache" / "videos"),
         *(PROFILE, MODEL, "mean", VideoSettings()),
     )
@@ -60,7 +60,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
     return recipe
 
 
-def evaluation(recipe: WorkerSpec, workers: int, watched: dict[str, int]) -> Evaluation:
+def evaluation(recipe: ExperimentSpec, workers: int, watched: dict[str, int]) -> Evaluation:
     def watch(what: str, steps: int) -> Callable[[int], None]:
         watched[what] = -steps
 
@@ -88,13 +88,13 @@ def evaluation(recipe: WorkerSpec, workers: int, watched: dict[str, int]) -> Eva
     )
 
 
-def test_a_query_is_seen_through_the_views_of_the_profile_alone(recipe: WorkerSpec) -> None:
+def test_a_query_is_seen_through_the_views_of_the_profile_alone(recipe: ExperimentSpec) -> None:
     for views in (("identity", "flip_h"), ("identity",)):
-        query = replace(recipe, views=views).open().queries()[0]
+        query = ExperimentData(replace(recipe, views=views)).queries()[0]
         assert tuple(view.name for view in query.load().query.views) == views
 
 
-def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
+def test_two_processes_and_one_give_the_same_rows(recipe: ExperimentSpec) -> None:
     found = []
     for workers in (1, 2):
         watched: dict[str, int] = {}
@@ -109,9 +109,9 @@ def test_two_processes_and_one_give_the_same_rows(recipe: WorkerSpec) -> None:
     assert len(found[0]) == 5 * len(NAMES) * 3
 
 
-def test_methods_that_answer_together_give_the_rows_that_each_gives(recipe: WorkerSpec) -> None:
+def test_methods_that_answer_together_give_the_rows_that_each_gives(recipe: ExperimentSpec) -> None:
     (backend,) = evaluation(recipe, 1, {}).backends
-    data = recipe.open()
+    data = ExperimentData(recipe)
     alone, beside = (ConfiguredMethod(FULL, {None: backend.calibration}, n) for n in (0, 50))
     some = data.queries()[:2]
     together = answer_queries([alone, beside], data, some)
@@ -120,7 +120,7 @@ def test_methods_that_answer_together_give_the_rows_that_each_gives(recipe: Work
     assert names == [["full"] * 6, ["full+50"] * 6]
 
 
-def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: WorkerSpec) -> None:
+def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: ExperimentSpec) -> None:
     watched: dict[str, int] = {}
     first = calibrate(
         evaluation(recipe, 2, watched), evaluation(recipe, 2, {}).backends[0], "20250102"
@@ -135,7 +135,7 @@ def test_a_calibration_is_fitted_once_and_named_after_its_samples(recipe: Worker
     assert second.after == first.after
 
 
-def test_a_study_that_lacks_features_says_so(recipe: WorkerSpec) -> None:
+def test_a_study_that_lacks_features_says_so(recipe: ExperimentSpec) -> None:
     with pytest.raises(UsageError, match="not extracted"):
         WorkerPool(replace(recipe, model_id="another"))
 
@@ -146,12 +146,12 @@ def dies(data: ExperimentData, queries: Sequence[Query]) -> None:
     os._exit(1)
 
 
-def test_the_death_of_a_worker_is_told(recipe: WorkerSpec) -> None:
+def test_the_death_of_a_worker_is_told(recipe: ExperimentSpec) -> None:
     with WorkerPool(recipe, 2) as pool, pytest.raises(StoryHashError, match="fewer --workers"):
         list(pool.run(dies, range(len(pool.queries))))
 
 
-def test_one_family_alone_cannot_be_evaluated(recipe: WorkerSpec) -> None:
+def test_one_family_alone_cannot_be_evaluated(recipe: ExperimentSpec) -> None:
     held = evaluation(recipe, 1, {})
     with pytest.raises(UsageError, match="two families"):
         replace(held, plan=ExperimentPlan(recipe.videos[:1], recipe.plan.transforms))
