@@ -162,6 +162,8 @@ def _read(argument: str, bank: str, listing: Listing) -> Iterator[CatalogueItem]
     try:
         if path.is_dir():
             items = _folder(path, bank, listing, passed_over)
+        elif path.exists() and not path.is_file():
+            raise UsageError(f"{text}: neither a file nor a folder; save the video as a file")
         elif path.suffix.lower() in MANIFEST_SUFFIXES and path.exists():
             entries = read_manifest(path, bank)
             items = [CatalogueItem(entry, root, chosen=True) for entry in entries]

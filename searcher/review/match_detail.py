@@ -39,10 +39,13 @@ class QueryIdentity:
         return cls("upload", f"sha256:{sha256}")
 
     @classmethod
-    def of_file(cls, path: Path) -> QueryIdentity:
-        """A file, as if it was uploaded. Raises OSError."""
-        with path.open("rb") as file:
-            return cls.of_upload(hashlib.file_digest(file, "sha256").hexdigest())
+    def of_files(cls, paths: Sequence[Path]) -> QueryIdentity:
+        """A file, as if it was uploaded; several are the pictures of one video. Raises OSError."""
+        digest = hashlib.sha256()
+        for path in paths:
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        return cls.of_upload(digest.hexdigest())
 
     @classmethod
     def of_uri(cls, uri: str) -> QueryIdentity:

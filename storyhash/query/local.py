@@ -92,6 +92,10 @@ def list_queries(arguments: Sequence[str], exclusion: Exclusion = NOTHING) -> Qu
             queries.excluded += listing.passed_over.excluded
             queries.uris += [item.entry.uri for item in listing.videos]
             queries.refused += [(item.uri, VideoError(item.message)) for item in listing.refused]
+        elif os.path.exists(argument) and not os.path.isfile(argument):
+            # A pipe would be waited for, and a query is read more than once.
+            error = VideoError("neither a file nor a folder; save the video as a file")
+            queries.refused.append((argument, error))
         else:
             queries.uris.append(argument)
     if not queries.uris and not queries.refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,26 @@ def test_answers_come_in_the_order_given_and_an_unreadable_video_gets_one_too(
         assert refused["error"]["message"]
 
 
+def test_a_folder_of_pictures_is_a_query_and_a_pipe_is_none(indexed: Path, tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "shot", tmp_path / "pipe.mp4"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    # Pictures of a folder are shown for 1/24 s each.
+    times = [frame for frame in film(2, 6.0) for _ in range(24 // FRAMES_PER_SECOND)]
+    for number, picture in enumerate(times):
+        cv2.imwrite(str(folder / f"{number:04}.jpg"), picture[..., ::-1])
+    shot, refused = storyhash("match", folder, pipe, "--data", indexed, "--json").lines
+    assert (shot["decision"], shot["matches"][0]["video_id"]) == ("copy", "b.mkv")
+    pictures = sorted(folder.iterdir())
+    assert shot["query"]["fingerprint"] == QueryIdentity.of_files(pictures).fingerprint
+    assert "save the video as a file" in refused["error"]["message"]
+
+
 def test_what_people_set_in_the_folder_is_obeyed(
     films: Path, indexed: Path, tmp_path: Path
 ) -> None:
     data = copied(indexed, tmp_path)
-    fingerprint = QueryIdentity.of_file(films / "b.mkv").fingerprint
+    fingerprint = QueryIdentity.of_files([films / "b.mkv"]).fingerprint
     pair = NewException("pair", "default", "b.mkv", "parody", "", fingerprint)
     with State(StateOf(data_dir=data)) as state:
         state.curation.disable("a.mp4", None)

@@ -16,6 +16,7 @@ from common.probability_text import probability_text
 from common.settings import load_settings
 from common.uris import is_remote, public_uri
 from ingest.exclusion import Exclusion
+from ingest.frame_folders import frame_paths
 from searcher.matching.report.match_json import error_to_json
 from searcher.transform.edit_words import edit_words
 from storyhash.cli.shared.console import check_interrupt, decision_style, notice, out, print_json
@@ -117,9 +118,12 @@ def to_json(outcome: QueryOutcome, services: QueryServices, rules: CurationRules
         return error_to_json(outcome.uri, outcome.error or VideoError("there is no result"))
     from searcher.review.match_detail import QueryIdentity
 
-    uri = outcome.uri
+    uri, path = outcome.uri, Path(outcome.uri)
     try:
-        query = QueryIdentity.of_uri(uri) if is_remote(uri) else QueryIdentity.of_file(Path(uri))
+        if is_remote(uri):
+            query = QueryIdentity.of_uri(uri)
+        else:
+            query = QueryIdentity.of_files(frame_paths(path) if path.is_dir() else [path])
     except OSError as error:
         return error_to_json(uri, VideoError(f"it cannot be read again: {error.strerror}"))
     uri_of = services.index.videos.uri_of

@@ -237,6 +237,12 @@ def test_a_name_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
         read_catalog([str(tmp_path)])
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UsageError, match="save the video as a file"):
+        read_catalog([str(tmp_path / "pipe.mp4")])
+
+
 def test_a_bank_name_of_two_lines_is_refused() -> None:
     with pytest.raises(UsageError, match="bank: expected a name"):
         check_entry(CatalogEntry("a", "/a.mp4", "news\nsport"))
