@@ -149,8 +149,15 @@ class _UploadStream(httpx.SyncByteStream, httpx.AsyncByteStream):
             self.size = source.stat().st_size if isinstance(source, Path) else len(source)
             if isinstance(source, Path):
                 source.open("rb").close()
+        except IsADirectoryError:
+            raise VideoError(
+                f"{source!s}: a folder cannot be uploaded; make a video file of its pictures"
+            ) from None
         except OSError as error:
             raise VideoError(f"{source!s}: {error.strerror}") from None
+        if not self.size:
+            name = source if isinstance(source, Path) else "the upload"
+            raise VideoError(f"{name}: it is empty")
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises VideoError if the file cannot be read any more, or has another size."""

@@ -146,7 +146,8 @@ def _line_of_path(
         return float(np.abs(line.at(times) - ref_times)[[0, -1]].max()) <= _AGREE_SECONDS
 
     waits = np.abs(np.diff(ref_times)) < _MIN_PACE * np.diff(times)
-    is_still = advances and waits.mean() > 0.5
+    # A single frame waits for none.
+    is_still = advances and 2 * np.count_nonzero(waits) > len(waits)
     lines = _lines(similarity, times, frames.ref_seconds)
     best = max(lines, key=_Line.worth)
     loss = _LINE_LOSS + _NOISE_LOSS * max(0.0, 1.0 - on_path)

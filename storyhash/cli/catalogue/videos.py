@@ -157,19 +157,22 @@ def add_videos(
     added, failed = [], False
     with remote_catalogue(server) as catalogue, progress() as bar:
         task = bar.task("adding", len(videos), list(map(public_uri, videos)))
-        for uri in videos:
-            check_interrupt()
-            try:
-                added.append(catalogue.add(uri, bank=bank))
-            except VideoError as error:
-                failed = True
-                err.print(f"{public_uri(uri)}: {error}", style="red", markup=False)
-            task.advance(name=public_uri(uri))
-    if json:
-        print_json({"items": added, "next_cursor": None})
-    else:
-        for video in added:
-            out.print(f"{video['state']:8} {video['video_id']}", markup=False)
+        try:
+            for uri in videos:
+                check_interrupt()
+                try:
+                    added.append(catalogue.add(uri, bank=bank))
+                except VideoError as error:
+                    failed = True
+                    err.print(f"{public_uri(uri)}: {error}", style="red", markup=False)
+                task.advance(name=public_uri(uri))
+        finally:
+            # Also when the service stops answering: what is added stays there.
+            if json:
+                print_json({"items": added, "next_cursor": None})
+            else:
+                for video in added:
+                    out.print(f"{video['state']:8} {video['video_id']}", markup=False)
     if failed:
         raise typer.Exit(StoryHashError.exit_code)
 

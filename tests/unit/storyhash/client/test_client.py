@@ -426,6 +426,20 @@ def test_a_file_that_changes_while_it_is_sent_is_named(
         client.create_job(film)
 
 
+@pytest.mark.parametrize("upload", ["empty file", "empty bytes", "folder"])
+def test_what_no_service_takes_is_refused_before_it_is_sent(tmp_path: Path, upload: str) -> None:
+    film = tmp_path / "a.mp4"
+    if upload == "folder":
+        film.mkdir()
+    else:
+        film.touch()
+    transport, got = answering(job())
+    told = "cannot be uploaded" if upload == "folder" else "it is empty"
+    with Client(URL, transport=transport) as client, pytest.raises(VideoError, match=told):
+        client.create_job(b"" if upload == "empty bytes" else film)
+    assert got == []
+
+
 def test_the_request_of_a_search_has_the_vectors_as_they_are() -> None:
     transport, got = answering(
         httpx.Response(200, json={"model_id": "m", "generation": "", "items": [[]]})

@@ -92,6 +92,15 @@ def test_an_excerpt_of_a_single_segment_is_placed_in_it(rng: np.random.Generator
     assert ranges(found) == pytest.approx((0.0, 3.0, 1.5, 4.5), abs=0.15)
 
 
+def test_a_single_frame_is_placed(rng: np.random.Generator) -> None:
+    rows = walk(rng, 10)
+    film, query = Reference(rows), query_of(rows[5:6])
+    found = refine(
+        rough(query, (0.0, 5.0)), around(rough(query, (0.0, 5.0)), query, film), STRANGERS
+    )
+    assert ranges(found) == pytest.approx((0.0, 0.5, 2.5, 3.0), abs=0.3)
+
+
 def test_an_insert_is_cut_out_of_what_is_around_it(rng: np.random.Generator) -> None:
     rows = walk(rng, 40)
     strange = unit_rows(rng, 20, VISUAL_DIMENSION)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.errors import StorageError, UsageError, VideoError
+from common.errors import ServiceError, StorageError, UsageError, VideoError
 from common.settings import Settings
 from common.state.matches import FoundMatch
 from searcher.local_index import LocalIndex
 from storyhash.cli import app
+from storyhash.client.catalogue import RemoteCatalogue
 from storyhash.open_state import open_state
 from tests.support.embeddings import video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
@@ -61,6 +62,21 @@ def test_the_next_page_is_of_the_same_selection(data: Path) -> None:
     *_, cursor = shlex.split(listed.stderr.splitlines()[-1])
     following = CliRunner().invoke(app, [*arguments, "--cursor", cursor, "--json"])
     assert [video["video_id"] for video in json.loads(following.stdout)["items"]] == ["z"]
+
+
+def test_what_was_added_is_printed_also_if_the_service_stops_answering(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add(_: RemoteCatalogue, uri: str, **__: object) -> dict[str, str]:
+        if uri == "b.mp4":
+            raise ServiceError("nothing answers")
+        return {"state": "pending", "video_id": uri}
+
+    monkeypatch.setattr(RemoteCatalogue, "add", add)
+    arguments = ["videos", "add", "a.mp4", "b.mp4", "--server", "http://127.0.0.1:1", "--json"]
+    run = CliRunner().invoke(app, arguments)
+    assert isinstance(run.exception, ServiceError)
+    assert [video["video_id"] for video in json.loads(run.stdout)["items"]] == ["a.mp4"]
 
 
 @pytest.mark.parametrize("state", ["disabled", "Ready"])
