@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.progress import Task as RichTask
+from rich.table import Column
+from rich.text import Text
 
 from common.printable import printable
 from storyhash.cli.shared.console import err
@@ -21,6 +24,8 @@ PLAIN_SECONDS = 10.0
 # Before this time the rate is not meaningful.
 _MIN_SECONDS = 1.0
 _NAME_WIDTH = 40
+# Columns of a terminal that has room for a bar.
+_BAR_FROM_WIDTH = 80
 
 
 class Task:
@@ -106,17 +111,26 @@ def can_draw_bars() -> bool:
     return sys.stderr.isatty() and not err.is_dumb_terminal
 
 
+class _NameColumn(ProgressColumn):
+    """The name of a task, cut where the terminal ends."""
+
+    def render(self, task: RichTask) -> Text:
+        return Text(task.fields["name"], no_wrap=True, overflow="ellipsis")
+
+
 class Bars:
     """Progress bars on a terminal. They are removed when the command ends."""
 
     def __init__(self) -> None:
+        # Rich narrows all columns that may wrap alike: only the name may.
+        bar = BarColumn(bar_width=20, table_column=Column(no_wrap=True))
         self._bars = RichProgress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            *([bar] if err.width >= _BAR_FROM_WIDTH else []),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}", markup=False),
             TextColumn("{task.fields[left]}", markup=False),
-            TextColumn("{task.fields[name]}", markup=False),
+            _NameColumn(),
             console=err,
             transient=True,
             # Output that is piped to a program must not be drawn on the terminal.

@@ -95,12 +95,12 @@ with progress() as bar:
 """
 
 
-def on_terminal(*, stdout_too: bool, **variables: str) -> tuple[str, str]:
+def on_terminal(*, stdout_too: bool, code: str = CODE, **variables: str) -> tuple[str, str]:
     """What goes to a pipe and what to a terminal that standard error, or both streams, are."""
     ours, theirs = pty.openpty()
     environment = {"PATH": os.environ["PATH"], **NO_TERMINAL, **variables}
     run = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         stdin=subprocess.DEVNULL,
         stdout=theirs if stdout_too else subprocess.PIPE,
         stderr=theirs,
@@ -138,3 +138,20 @@ def test_decisions_have_colours_on_a_terminal_unless_no_color_is_set() -> None:
     assert "\x1b[32m" not in plain
     assert "\x1b[33m" not in plain
     assert "no_match" in plain
+
+
+def test_on_a_narrow_terminal_the_count_stays_and_the_name_is_cut() -> None:
+    names = [f"{letter * 50}.mp4" for letter in "abc"]
+    code = f"""
+import time
+from storyhash.cli.shared.progress import progress
+with progress() as bar:
+    task = bar.task("indexing", 1234, {names})
+    time.sleep(1.1)
+    task.advance(567, name={names[0]!r}, video_seconds=12.0)
+    time.sleep(0.3)
+"""
+    _, seen = on_terminal(stdout_too=True, code=code, COLUMNS="50", NO_COLOR="1")
+    assert "indexing  567/1234" in seen
+    assert "x real time" in seen
+    assert names[1] not in seen
