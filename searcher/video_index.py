@@ -253,6 +253,9 @@ class VideoIndex(Closeable, ABC):
         """Rewrite what is stored without the bytes of what was deleted. Changes wait, searches do not.
         Raises UsageError if the mirror is a server, DataFolderError if read-only, StorageError."""
 
+    def check_store(self) -> None:
+        """Raises DependencyError if a server that searches need does not answer now."""
+
     @final
     def close(self) -> None:
         """Release the folder. All changes are durable already; no snapshot is saved."""

@@ -104,6 +104,10 @@ class QdrantIndex(VideoIndex):
     def _searched(self) -> QdrantSegments:
         return self._segments
 
+    def check_store(self) -> None:
+        """See `VideoIndex.check_store`."""
+        self.store.check()
+
     def apply(self, change: Change, record: Callable[[], None] = lambda: None) -> None:
         """Make a change completely or not at all.
 

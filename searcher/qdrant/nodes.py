@@ -159,6 +159,11 @@ class Nodes:
         if it answers in time. Raises DependencyError."""
         return self._insist(lambda: self._several(call, count, including), count)
 
+    def check(self, call: Call[Answer]) -> None:
+        """Make a call that reads at a majority of the nodes, once. Raises DependencyError if fewer
+        answer."""
+        self._several(call, self.majority, None)
+
     def set_aside(self, node: Node) -> None:
         """Ask this node last for a while."""
         node.aside_until = time.monotonic() + ASIDE_SECONDS

@@ -215,6 +215,11 @@ class QdrantStore:
                 payload = record.payload or {}
                 yield payload["video_id"], payload["version"]
 
+    def check(self) -> None:
+        """Raises DependencyError unless a majority of the nodes answers now. Nothing is tried again, so
+        this takes no longer than one time-out."""
+        self._nodes.check(lambda client: client.count(self._name, exact=False))
+
     def close(self) -> None:
         """Close the connections."""
         self._searching.shutdown()

@@ -22,6 +22,7 @@ from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.curation_reader import CurationReader
 from storyhash.services.key_access import new_access, opened_access
 from storyhash.services.serve.opened_catalogue import Opened, OpenedCatalogue
+from storyhash.services.store_watch import StoreWatch
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import open_for_queries
 
@@ -57,6 +58,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
     threads = [
         WebhookWorker(lambda: access.state, settings.webhooks, metrics),
         CurationReader(lambda: access.state, metrics),
+        StoreWatch(lambda: [catalogue.current().index], health),
     ]
     health.unmet("index", "it is being opened")
     with (

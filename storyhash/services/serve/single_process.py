@@ -55,6 +55,7 @@ from storyhash.services.serve.index_worker import IndexWorker
 from storyhash.services.serve.indexed_videos import IndexedVideos
 from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from storyhash.services.serve.second_index_worker import SecondIndexWorker
+from storyhash.services.store_watch import StoreWatch
 from storyhash.services.webhook_worker import WebhookWorker
 from storyhash.wiring import (
     IndexServices,
@@ -144,6 +145,8 @@ def run_serve(
             workers.append(JobWorker(jobs, JobRunner(jobs, match_queries, catalogue.current)))
             workers.append(CurationReader(lambda: access.state, metrics))
             workers.append(WebhookWorker(lambda: access.state, settings.webhooks, metrics))
+            if settings.searcher.backend == "qdrant":
+                workers.append(StoreWatch(lambda: [services.index], health))
             if second_index is not None:
                 begin_second_opinions(metrics)
             if second is not None:

@@ -39,6 +39,7 @@ from storyhash.services.curation_reader import CurationReader
 from storyhash.services.index_auditor import IndexAuditor
 from storyhash.services.job_worker import JobWorker
 from storyhash.services.key_access import new_access, opened_access
+from storyhash.services.store_watch import StoreWatch
 from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
 from storyhash.services.streaming.interrupted_deletions import InterruptedDeletions
@@ -118,6 +119,8 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     if not answers_only:
         threads += [announcer, ending]
     health = CatalogueHealth(metrics, catalogue)
+    if settings.searcher.backend == "qdrant":
+        threads.append(StoreWatch(catalogue.answering_indexes, health))
     watch = ThreadWatch(metrics, health)
     watch.add(*threads)
     watch.tell_merges(catalogue.answering_indexes)

@@ -86,6 +86,17 @@ def test_another_node_answers_for_one_that_failed(failure: Exception) -> None:
     assert lost.calls <= 1
 
 
+def test_a_check_needs_a_majority_and_asks_nobody_twice() -> None:
+    gone_nodes = [Scripted(name, gone(), always=True) for name in "ab"]
+    cluster(gone_nodes[0], Scripted("c"), Scripted("d")).check(answer)
+    with pytest.raises(DependencyError):
+        cluster(*gone_nodes, Scripted("c")).check(answer)
+    only = Scripted("only", gone(), always=True)
+    with pytest.raises(DependencyError):
+        cluster(only).check(answer)
+    assert only.calls == 1
+
+
 def test_a_write_whose_outcome_is_unknown_is_made_again() -> None:
     only = Scripted("only", status(500), gone())
     assert cluster(only).ask(answer) == "only"
