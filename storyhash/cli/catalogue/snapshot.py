@@ -28,6 +28,7 @@ from storyhash.cli.shared.options import (
     JsonOption,
     ServerOption,
     announce_data_folder,
+    named_folder,
     one_of,
 )
 from storyhash.cli.shared.remote_catalogue import remote_catalogue
@@ -46,7 +47,10 @@ app = typer.Typer(
 FolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--to", metavar="DIR", help="Folder of backups [env: STORYHASH_SERVICE__BACKUP_DIR]."
+        "--to",
+        parser=named_folder,
+        metavar="DIR",
+        help="Folder of backups [env: STORYHASH_SERVICE__BACKUP_DIR].",
     ),
 ]
 SnapshotArgument = Annotated[

@@ -20,10 +20,22 @@ PathsArgument = Annotated[
         "http(s) URIs.",
     ),
 ]
+
+
+def named_folder(text: str) -> Path:
+    """The folder of an option. Raises UsageError for an empty name, which a script passes if its variable
+    is not set: it does not mean the current folder."""
+    if not text.strip():
+        raise UsageError(f"expected a folder, got '{text}'; use . for the current folder")
+    return Path(text)
+
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
+        parser=named_folder,
+        metavar="<path>",
         help="Data folder (default: the one that `storyhash config` prints) [env: STORYHASH_DATA_DIR].",
     ),
 ]

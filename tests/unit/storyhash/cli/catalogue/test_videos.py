@@ -79,6 +79,15 @@ def test_what_was_added_is_printed_also_if_the_service_stops_answering(
     assert [video["video_id"] for video in json.loads(run.stdout)["items"]] == ["a.mp4"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["videos", "list", "--data", ""], ["snapshot", "list", "--to", " "]]
+)
+def test_an_empty_name_of_a_folder_is_not_the_current_folder(arguments: list[str]) -> None:
+    run = CliRunner().invoke(app, arguments)
+    assert isinstance(run.exception, UsageError)
+    assert "use . for the current folder" in str(run.exception)
+
+
 @pytest.mark.parametrize("state", ["disabled", "Ready"])
 def test_a_state_that_no_video_can_have_is_refused(data: Path, state: str) -> None:
     listed = CliRunner().invoke(app, ["videos", "list", "--data", str(data), "--state", state])
