@@ -19,6 +19,7 @@ from ingest.exclusion import NOTHING, Exclusion
 from ingest.first_bytes import Kind, kind_of_file
 from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths, is_frame_sequence
 from ingest.suffixes import (
+    DATA_FOLDER_FILE,
     OTHER_SUFFIXES,
     PARTIAL_SUFFIXES,
     SYSTEM_FOLDERS,
@@ -167,6 +168,10 @@ class _Walk:
             return
         with os.scandir(path) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
+        if not is_root and any(entry.name == DATA_FOLDER_FILE for entry in entries):
+            # Its uploaded files are videos of the catalogue already.
+            self._pass_over("data folder", "a data folder of StoryHash", path)
+            return
         self._entered[key] += 1
         self._on_the_way.add(key)
         ends = (os.path.splitext(entry.name) for entry in entries)

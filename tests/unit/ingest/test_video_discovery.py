@@ -140,6 +140,16 @@ def test_links_to_nothing_and_in_circles_end_no_walk(tmp_path: Path) -> None:
     assert scan.passed_over.counts["link", "leads back into a folder on the way"] == 1
 
 
+def test_a_data_folder_among_the_videos_is_skipped_unless_it_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "film.mp4")
+    put(tmp_path / "data" / "uploads" / "a.mp4")
+    (tmp_path / "data" / "storyhash.json").touch()
+    scan = scan_folder(tmp_path)
+    assert [video.path for video in scan.videos] == [f"{tmp_path}/film.mp4"]
+    assert scan.passed_over.counts["data folder", "a data folder of StoryHash"] == 1
+    assert len(scan_folder(tmp_path / "data").videos) == 1
+
+
 def test_links_that_multiply_are_followed_a_bounded_number_of_times(tmp_path: Path) -> None:
     # Twice two links in each of twenty folders are a million ways to the last one.
     for number in range(20):
