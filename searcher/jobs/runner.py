@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 from common.cancellation import Cancellation
-from common.errors import StateError, StoryHashError
+from common.errors import CancelledError, EmbedderUnavailableError, StateError, StoryHashError
 from common.http.errors import without_paths
 from common.http.request_facts import Caller
+from common.retry import Backoff
 from common.state.job_rows import CANCELLED, DONE, FAILED, Job
 from common.state.roles import Role
 from common.state.video_names import videos_named
@@ -28,6 +29,9 @@ _log = logging.getLogger("storyhash.jobs")
 # How often a running job looks whether it is cancelled, and tells its progress.
 _TICK_SECONDS = 0.5
 _TRIM_SECONDS = 60.0
+# How long a job waits for an embedder, and the pauses between two attempts.
+_EMBEDDER_SECONDS = 300.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 15.0
 _STAGES: dict[PassName, str] = {
     "first": "first pass",
     "closer": "second pass",
@@ -102,10 +106,13 @@ class JobRunner:
             self._jobs.state.quotas.check_seconds(job.key_id)
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
         with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
-            return self._queries.answer(
-                *(answering, task, caller, cancellation),
-                on_piece=progress.on_piece,
-                on_decoded=progress.on_decoded,
+            return _patiently(
+                lambda: self._queries.answer(
+                    *(answering, task, caller, cancellation),
+                    on_piece=progress.on_piece,
+                    on_decoded=progress.on_decoded,
+                ),
+                cancellation,
             )
 
     def _watch(
@@ -174,6 +181,30 @@ class JobRunner:
         result = work.result() if work.exception() is None else None
         named = videos_named([job.request, result])
         forget_deleted(self._jobs.state, named, answering.index.videos)
+
+
+def _patiently(work: Callable[[], dict[str, Any]], cancellation: Cancellation) -> dict[str, Any]:
+    """The result of `work`. No caller waits for a job, so one that finds no embedder, for example while
+    they are restarted, tries again for a while. Raises EmbedderUnavailableError after that."""
+    until, ended = time.monotonic() + _EMBEDDER_SECONDS, threading.Event()
+
+    def failed(error: BaseException, pause_seconds: float) -> None:
+        if time.monotonic() + pause_seconds >= until:
+            raise error
+        _log.warning("a job waits: %s", error)
+
+    retrying = Backoff(
+        _FIRST_PAUSE_SECONDS,
+        _LONGEST_PAUSE_SECONDS,
+        ended,
+        failed,
+        errors=(EmbedderUnavailableError,),
+    )
+    with cancellation.calling(ended.set):
+        result = retrying.call(work)
+    if result is None:
+        raise CancelledError("cancelled while no embedder responded")
+    return result
 
 
 class _Progress:

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
-from common.errors import StateError
+from common.errors import EmbedderUnavailableError, StateError
 from common.settings import JobSettings
 from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
@@ -22,6 +22,7 @@ from common.state.roles import Role
 from common.state.webhooks import NewWebhook
 from common.types import OnDecoded, PassName, QueryEmbedding, TimeSpans
 from searcher.api.protocols import OpenedQuery
+from searcher.jobs import runner
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
 from searcher.review.reviews import Reviews
@@ -151,15 +152,13 @@ def test_only_its_key_and_an_admin_see_a_job(queue: Queue) -> None:
 
 
 def test_a_job_that_fails_says_why(queue: Queue) -> None:
-    broken, down = queue.post(content=b"named"), queue.post(content=b"down")
-    assert queue.run()
+    broken = queue.post(content=b"named")
     assert queue.run()
     job = queue.show(broken)
     check_schema(queue, job)
     assert (job["state"], job["error"]["code"]) == ("failed", "unreadable")
     # The path of a log of the server is nobody's business.
     assert "/var/log" not in job["error"]["message"]
-    assert queue.show(down)["error"]["code"] == "embedder"
 
 
 def test_a_job_whose_upload_is_gone_fails(queue: Queue) -> None:
@@ -224,6 +223,48 @@ def waits_then(act: Callable[[], object]) -> Any:
         yield  # type: ignore[unreachable]
 
     return open_query
+
+
+class Restarting:
+    """Embedders that do not respond so many times."""
+
+    def __init__(self, failures: int, act: Callable[[], object] = lambda: None) -> None:
+        self.left, self.act = failures, act
+
+    @contextmanager
+    def __call__(self, *given: Any, **more: Any) -> Iterator[OpenedQuery]:
+        if self.left:
+            self.left -= 1
+            self.act()
+            raise EmbedderUnavailableError("no embedder responds")
+        with embed(*given, **more) as query:
+            yield query
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_FIRST_PAUSE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_job_waits_while_embedders_restart(queue: Queue) -> None:
+    answer = queue.post()
+    assert queue.run(Restarting(3))
+    assert queue.show(answer)["state"] == "done"
+
+
+def test_a_job_does_not_wait_for_ever(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_EMBEDDER_SECONDS", 0.0)
+    answer = queue.post(content=b"down")
+    assert queue.run()
+    assert queue.show(answer)["error"]["code"] == "embedder"
+
+
+def test_a_job_that_waits_for_an_embedder_is_cancelled(queue: Queue) -> None:
+    answer = queue.post()
+    job_id = answer.json()["id"]
+    assert queue.run(Restarting(99, lambda: queue.keyed.state.jobs.cancel(job_id, None)))
+    assert queue.show(answer)["state"] == "cancelled"
 
 
 def test_the_work_of_a_cancelled_job_stops(queue: Queue) -> None:
