@@ -31,7 +31,7 @@ from evaluation.transforms.inserted_video import InsertedVideo
 from evaluation.transforms.overlays import TRANSFORMS as OVERLAYS
 from evaluation.transforms.photometric import TRANSFORMS as PHOTOMETRIC
 from evaluation.transforms.photometric import noise
-from evaluation.transforms.temporal import excerpt, insert, mashup, speed
+from evaluation.transforms.temporal import excerpt, insert, intro, mashup, speed
 from evaluation.transforms.timeline import chain
 
 _GROUP: Group = "hard"
@@ -164,7 +164,10 @@ def _together(name: str, steps: Sequence[Transform], **parameters: object) -> Tr
 
 _MIRROR = per_frame("mirror", _GROUP, mirror(1))
 _CORNER_25 = per_frame("corner_crop_25", _GROUP, corner_crop(0.25))
+_CORNER_60 = per_frame("corner_crop_60", _GROUP, corner_crop(0.6), cut_off_each_side=0.6)
 _BARS = per_frame("bars", _GROUP, bars(0.2, 0.2))
+# Another video of the catalogue, as it is: a plain copy before the edited one.
+_INTRO = intro("intro_5", 5.0)
 _FEW_PIXELS = per_frame("few_pixels", _GROUP, limit_short_side(96), crf=45)
 
 TRANSFORMS = (
@@ -177,7 +180,7 @@ TRANSFORMS = (
     composition("blend_50", blend(0.5), 1, group=_GROUP, original=0.5, partner=0.5),
     composition("blend_35", blend(0.35), 1, group=_GROUP, original=0.35, partner=0.65),
     per_frame("corner_crop_50", _GROUP, corner_crop(0.5), cut_off_each_side=0.5),
-    per_frame("corner_crop_60", _GROUP, corner_crop(0.6), cut_off_each_side=0.6),
+    _CORNER_60,
     per_frame("rotate_20_filled", _GROUP, _rotate_and_fill(20), degrees=20, corners="cut off"),
     per_frame("low_light", _GROUP, _low_light(0.35, 1.6, 4.0), gain=0.35, gamma=1.6, noise=4),
     per_frame("night", _GROUP, _low_light(0.16, 1.3, 5.0), gain=0.16, gamma=1.3, noise=5),
@@ -187,4 +190,6 @@ TRANSFORMS = (
     _together("insert_2_mirror_low_res", (_MIRROR, insert("insert_2", 2.0), _FEW_PIXELS)),
     _together("mashup_1_faster", (speed("speed_1.25", 1.25), mashup("mashup_1", 1.0))),
     _together("excerpt_3_corner", (excerpt("excerpt_3", 3.0), _CORNER_25, _MIRROR)),
+    _together("intro_then_negative", (_PHOTOMETRIC["negative"], _INTRO)),
+    _together("intro_then_corner", (_CORNER_60, _INTRO)),
 )

@@ -86,6 +86,16 @@ def insert(name: str, seconds: float) -> Transform:
     return cutting(name, cut, 1, seconds=seconds, partner_seconds="10 to 20")
 
 
+def intro(name: str, seconds: float) -> Transform:
+    """So much of a partner, then the whole video."""
+
+    def cut(film: Film, context: TransformContext) -> Sequence[Cut]:
+        before = partner_frames(guest(context, 0, film), 0, _frames(film, seconds))
+        return [before, stretch(0, len(film.frames))]
+
+    return cutting(name, cut, 1, seconds=seconds)
+
+
 def mashup(name: str, seconds: float) -> Transform:
     """Ranges of that length, in order, each followed by one of a partner as long."""
 
