@@ -184,6 +184,9 @@ def test_a_catalogue_on_a_server_is_refused_when_it_is_not_public(tmp_path: Path
     assert run.exit_code == 1
     (failed,) = run.json["failed"]
     assert failed["code"] == "fetch"
+    # A line that begins with the address does not repeat it.
+    said = f"{failed['uri']}: not indexed: {failed['message'].removeprefix(failed['uri'] + ': ')}"
+    assert said in run.stderr.splitlines()
 
 
 def test_odd_and_unreadable_things_in_a_folder_hide_no_film(films: Path, tmp_path: Path) -> None:

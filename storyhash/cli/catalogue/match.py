@@ -22,6 +22,7 @@ from searcher.transform.edit_words import edit_words
 from storyhash.cli.shared.console import check_interrupt, decision_style, notice, out, print_json
 from storyhash.cli.shared.options import DataOption, ExcludeOption, JsonOption, ServerOption, one_of
 from storyhash.cli.shared.progress import progress
+from storyhash.cli.shared.run_summary import without_name
 from storyhash.open_state import opened_rules
 from storyhash.query.local import QueryOutcome, list_queries, run_queries
 from storyhash.wiring import QueryServices, open_for_queries
@@ -133,9 +134,8 @@ def to_json(outcome: QueryOutcome, services: QueryServices, rules: CurationRules
 def _show(answer: dict[str, Any]) -> None:
     uri = answer["query"]["uri"]
     if "error" in answer:
-        out.print(
-            f"{uri}: cannot be matched: {answer['error']['message']}", style="red", markup=False
-        )
+        reason = without_name(answer["error"]["message"], uri)
+        out.print(f"{uri}: cannot be matched: {reason}", style="red", markup=False)
         return
     style = decision_style(answer["decision"])
     out.print(f"{uri}: {answer['decision']}", style=f"bold {style}", markup=False)

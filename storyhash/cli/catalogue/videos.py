@@ -225,10 +225,11 @@ def erasure(
     if json:
         print_json(receipt)
     else:
+        width = max(len(place["place"]) for place in receipt["places"])
         for place in receipt["places"]:
-            out.print(f"{place['place']:12} {place['found']} {place['items']}", markup=False)
+            out.print(f"{place['place']:{width}} {place['found']} {place['items']}", markup=False)
         for what, why in receipt["kept"].items():
-            out.print(f"kept         {what}: {why}", markup=False)
+            out.print(f"{'kept':{width}} {what}: {why}", markup=False)
         out.print("erased" if receipt["erased"] else "not erased yet", markup=False)
         if not receipt["kept"]:
             notice(f"this index has no note of a deletion of '{printable(video_id)}'; check the id")

@@ -20,7 +20,13 @@ def tick(
     fail."""
     task.advance(name=video_id, video_seconds=video_seconds)
     if error is not None:
-        err.print(f"{video_id}: not {verb}: {error}", style="red", markup=False)
+        reason = without_name(str(error), video_id)
+        err.print(f"{video_id}: not {verb}: {reason}", style="red", markup=False)
+
+
+def without_name(message: str, name: str) -> str:
+    """A message about an address without the address, for a line that begins with it."""
+    return message.removeprefix(f"{name}: ")
 
 
 def show_counts(summary: Mapping[str, Any], verb: str) -> None:
@@ -40,7 +46,8 @@ def show_videos(summary: Mapping[str, Any], verb: str) -> None:
     if summary["failed"]:
         out.print(f"not {verb}:")
     for video in summary["failed"]:
-        out.print(f"    {video['video_id']}: {video['message']}", markup=False)
+        reason = without_name(video["message"], video["video_id"])
+        out.print(f"    {video['video_id']}: {reason}", markup=False)
 
 
 def show_passed_over(passed_over: Sequence[Mapping[str, Any]]) -> None:
