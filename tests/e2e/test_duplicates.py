@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,7 +18,8 @@ from common.types import UInt8Array
 from common.video import encode_video
 from storyhash.duplicates.file_reading import MAX_THUMBNAIL_BYTES
 from storyhash.samples import FRAMES_PER_SECOND, film, letterbox_and_caption
-from tests.e2e.conftest import Run, draw, small, storyhash
+from tests.e2e.conftest import ROOT, Run, draw, environment, small, storyhash
+from tests.support import preloaded
 
 HOSTILE = '<img src=x onerror=alert(1)>&".mp4'
 
@@ -166,6 +168,24 @@ def test_the_page_needs_nothing_but_itself(catalogue: tuple[Path, Path], tmp_pat
     assert HOSTILE in page.text
     assert "excerpt.mp4" in page.text
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_the_page_is_written_also_if_nobody_reads_the_list(
+    catalogue: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone, (tmp_path / "stderr").open("wb") as stderr:
+        process = preloaded.start(
+            ["storyhash", "duplicates", "--data", str(catalogue[1]), "--html", str(page)],
+            env=environment(),
+            cwd=ROOT,
+            stdout=gone,
+            stderr=stderr,
+        )
+    assert process.wait(300) == 0, (tmp_path / "stderr").read_text()
+    assert "2 groups, 6 videos" in page.read_text()
 
 
 def test_a_page_is_refused_where_it_cannot_be_written(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,14 @@ from common.atomic_write import replacing
 from common.errors import StorageError, UsageError
 from common.settings import load_settings
 from searcher.matching.scoring.policy import Decision
-from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
+from storyhash.cli.shared.console import (
+    check_interrupt,
+    err,
+    notice,
+    out,
+    output_may_end,
+    print_json,
+)
 from storyhash.cli.shared.options import DataOption, JsonOption
 from storyhash.cli.shared.progress import progress
 from storyhash.duplicates.duplicate_groups import DEFAULT_SHARE, DuplicateGroup
@@ -95,7 +103,8 @@ def duplicates(
         search = DuplicateSearch(matcher, videos, min_coverage, decisions, rules, second=second)
         groups = _searched(search, scope)
         totals = Totals()
-        reports = _shown(reported(groups, videos, reader), totals, json=json)
+        found_groups = reported(groups, videos, reader)
+        reports = _shown(found_groups, totals, json=json, to_the_end=html is not None)
         if html is None:
             for _ in reports:
                 pass
@@ -138,15 +147,18 @@ def _searched(search: DuplicateSearch, scope: Scope) -> list[DuplicateGroup]:
         return search.groups(scope.video_ids)
 
 
-def _shown(reports: Iterable[GroupReport], totals: Totals, *, json: bool) -> Iterator[GroupReport]:
-    """Print each report and pass it on."""
+def _shown(
+    reports: Iterable[GroupReport], totals: Totals, *, json: bool, to_the_end: bool
+) -> Iterator[GroupReport]:
+    """Print each report and pass it on. to_the_end: pass on all, also if nobody reads what is printed."""
     for report in reports:
         check_interrupt()
         totals.add(report)
-        if json:
-            print_json(report.to_json())
-        else:
-            _print(report)
+        with output_may_end() if to_the_end else nullcontext():
+            if json:
+                print_json(report.to_json())
+            else:
+                _print(report)
         yield report
 
 

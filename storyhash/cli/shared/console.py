@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,17 @@ from common.errors import StoryHashError
 from common.printable import printable, printable_json
 
 INTERRUPTED = 130
+_FULL = (": free some disk space and run the same command again", 3)
+_READ_ONLY = (": choose a folder that can be written to", 3)
+_FORBIDDEN = (": correct the permissions, or choose another file or folder", 1)
+# What to do about an error of the operating system, and the exit code.
+_OS_ERRORS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+}
 
 
 class _SafeConsole(Console):
@@ -103,7 +115,7 @@ def run_guarded(command: Callable[[], None], *, debug: bool) -> int:
     """Run a command. Print an error in one line, and return the exit code."""
     _open_closed_streams()
     _end_in_order()
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding != "utf-8":
         # A name with a character that the locale lacks is printed with an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
     exit_code = _run(command, debug)
@@ -138,22 +150,15 @@ def _end_in_order() -> None:
 
 def _run(command: Callable[[], None], debug: bool) -> int:
     try:
-        command()
+        with output_may_end():
+            command()
     except SystemExit as stop:
-        # Rich and Click exit with 1 if the reader of the output closes the pipe (`| head`).
-        if isinstance(stop.__context__, BrokenPipeError):
-            _write_nowhere()
-            return 0
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         err.print("interrupted", markup=False)
         return INTERRUPTED
     except StoryHashError as error:
         return _report(str(error), error.exit_code, debug)
-    except BrokenPipeError:
-        # If the reader of the output closes the pipe, that is not an error.
-        _write_nowhere()
-        return 0
     except UnicodeEncodeError as error:
         # Names of files may have such bytes; ids, banks and addresses may not.
         return _report(f"'{error.object}' is not UTF-8 text; give it as UTF-8", 2, debug)
@@ -171,17 +176,19 @@ def _run(command: Callable[[], None], debug: bool) -> int:
     return 0
 
 
-_FULL = (": free some disk space and run the same command again", 3)
-_READ_ONLY = (": choose a folder that can be written to", 3)
-_FORBIDDEN = (": correct the permissions, or choose another file or folder", 1)
-# What to do about an error of the operating system, and the exit code.
-_OS_ERRORS = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EROFS: _READ_ONLY,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-}
+@contextmanager
+def output_may_end() -> Iterator[None]:
+    """A block that ends without an error if the reader of the output closes the pipe (`| head`). What is
+    printed later goes nowhere."""
+    try:
+        yield
+    except BrokenPipeError:
+        _write_nowhere()
+    except SystemExit as stop:
+        # Rich and Click exit with 1 then.
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        _write_nowhere()
 
 
 def _write_nowhere() -> None:
