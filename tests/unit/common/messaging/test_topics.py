@@ -51,7 +51,7 @@ def test_any_names_that_settings_allow_are_six_topics_that_kafka_takes(
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) for name in names)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "é", "a" * 101, "a/b"])
+@pytest.mark.parametrize("name", ["a b", "é", "a" * 101, "a/b"])
 def test_a_prefix_that_kafka_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="topic_prefix"):
         KafkaSettings(topic_prefix=name)
