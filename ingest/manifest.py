@@ -136,6 +136,8 @@ def _table(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[s
         )
     csv.field_size_limit(_MAX_FIELD_BYTES)
     reader = csv.reader(_again(heading, lines), delimiter=delimiter, strict=True)
+    # The last line of the last row: a wrong row may go on to the end of the file.
+    ended = 0
     try:
         columns = next(reader)
         for name, count in Counter(columns).items():
@@ -143,20 +145,22 @@ def _table(file_name: str, file: Iterable[str]) -> Iterator[tuple[int, Mapping[s
                 raise UsageError(
                     f"{file_name}, line {1 + skipped}: {printable(name)} is given twice; remove one"
                 )
+        ended = reader.line_num
         for values in filter(None, reader):
+            ended = reader.line_num
             # Spreadsheets write delimiters for empty columns too.
             unnamed = [value for name, value in zip_longest(columns, values) if value and not name]
             if unnamed:
                 raise UsageError(
-                    f"{file_name}, line {reader.line_num + skipped}: more values than columns; "
+                    f"{file_name}, line {ended + skipped}: more values than columns; "
                     f"put a value that contains '{printable(delimiter)}' in quotes"
                 )
             row = dict(zip_longest(columns, values[: len(columns)]))
             row.pop("", None)
-            yield reader.line_num + skipped, row
+            yield ended + skipped, row
     except csv.Error as error:
         raise UsageError(
-            f"{file_name}, line {reader.line_num + 1 + skipped}: {error}; correct the line"
+            f"{file_name}, line {ended + 1 + skipped}: {error}; correct the line"
         ) from None
 
 
