@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -29,6 +29,7 @@ from storyhash.services.serve.indexed_videos import IndexedVideos
 from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of, message_of
+from tests.support.services import wait_until
 from tests.unit.searcher.api.test_api import embed
 from tests.unit.storyhash.services.serve.test_index_queue import Bench
 
@@ -312,8 +313,13 @@ def test_a_backup_says_that_it_lacks_the_files(shop: Shop) -> None:
     shop.bench.work()
     admin = key_of(shop.state, Role.ADMIN)
     assert shop.client.post("/v1/snapshots", headers=admin).status_code == 202
-    shop.backups.close()
-    (made,) = shop.client.get("/v1/snapshots", headers=admin).json()["items"]
+
+    def backup() -> dict[str, Any]:
+        (item,) = shop.client.get("/v1/snapshots", headers=admin).json()["items"]
+        return cast(dict[str, Any], item)
+
+    wait_until(lambda: backup()["state"] != "running", "the backup ended")
+    made = backup()
     assert (made["state"], made["uploads_left_out"]) == ("complete", 1)
 
 
