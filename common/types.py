@@ -28,6 +28,8 @@ exhaustive (the same at more moments)."""
 TimeSpans: TypeAlias = tuple[tuple[float, float], ...]
 """Parts of a video: start and end of each in seconds, in order, apart from one another."""
 EVERYWHERE: TimeSpans = ((0.0, math.inf),)
+MOST_SPANS = 64
+"""Parts of a query that a request to an embedder may name."""
 
 Array: TypeAlias = npt.NDArray[Any]
 Float32Array: TypeAlias = npt.NDArray[np.float32]

@@ -26,9 +26,9 @@ from common.messaging.wire import encode_query
 from common.metrics import Metrics
 from common.settings import HttpSettings
 from common.state.roles import Role
-from common.types import EVERYWHERE, PassName, QueryEmbedding, TimeSpans
+from common.types import EVERYWHERE, MOST_SPANS, PassName, QueryEmbedding, TimeSpans
 from embedder.query.open_queries import OpenQueries, OpenQuery, QueryLimits
-from embedder.query.span_text import MOST_SPANS, spans_from_text
+from embedder.query.span_text import spans_from_text
 
 MSGPACK = "application/msgpack"
 MODEL_HEADER = "X-StoryHash-Model"

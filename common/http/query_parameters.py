@@ -10,6 +10,9 @@ from starlette.requests import Request
 
 from common.http.errors import ApiError
 
+UNKNOWN_PARAMETER = "unknown_parameter"
+"""Code of the error for a parameter that the route does not have."""
+
 _KNOWN = "storyhash_parameters"
 
 
@@ -27,7 +30,7 @@ def check_parameters(request: Request) -> None:
             has = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise ApiError(
                 422,
-                "unknown_parameter",
+                UNKNOWN_PARAMETER,
                 f"unknown query parameter {name[:100]!r}; {has}",
                 close=True,
             )

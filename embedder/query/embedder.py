@@ -28,7 +28,7 @@ from embedder.fusion import FusionMode, fuse
 from embedder.pooling import Pooling, frames_of_windows, pool_windows
 from embedder.query.features import QueryFeatures, SegmentFeatures, ViewFeatures
 from embedder.query.one_ahead import one_ahead
-from embedder.query.passes import FIRST, QueryPass
+from embedder.query.passes import FIRST, QueryPass, seconds_in
 from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
@@ -146,7 +146,9 @@ class QueryEmbedder:
         """
         length_seconds = duration_seconds if seen_seconds is None else seen_seconds
         new = self.each(
-            *(segments, query_pass, length_seconds),
+            segments,
+            query_pass,
+            length_seconds,
             actions=actions,
             within=within,
             cancellation=cancellation,
@@ -209,10 +211,9 @@ class QueryEmbedder:
         self, actions: dict[float, Float32Array], within: TimeSpans, segment: Segment
     ) -> tuple[SampledFrames | None, Float32Array]:
         """A segment's frames, None if no part of it is to be embedded, and its action features."""
-        start_seconds, end_seconds = segment.ref.start_seconds, segment.ref.end_seconds
+        start_seconds = segment.ref.start_seconds
         action = actions.get(start_seconds)
-        shown = any(start < end_seconds and start_seconds < end for start, end in within)
-        if not shown and action is not None:
+        if action is not None and not seconds_in(within, start_seconds, segment.ref.end_seconds):
             return None, action
         opened = self._stage.open(segment, tracks=action is None)
         if action is None:

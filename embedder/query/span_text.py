@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from common.errors import UsageError
 from common.types import TimeSpans
 
-MOST_SPANS = 64
-"""Parts that a request may name."""
-
 _TEXT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)-(\d{1,9}(?:\.\d{1,6})?)")
 
 
@@ -20,8 +17,8 @@ def spans_to_text(spans: TimeSpans) -> list[str]:
 
 
 def spans_from_text(texts: Sequence[str]) -> TimeSpans:
-    """The spans of these texts. Raises UsageError unless each is one that begins after the
-    one before it."""
+    """The spans of these texts. Raises UsageError unless each is one that begins after the one
+    before it."""
     spans: list[tuple[float, float]] = []
     for text in texts:
         found = _TEXT.fullmatch(text)

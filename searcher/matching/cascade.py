@@ -56,9 +56,10 @@ def match_cascade(
         rest = EVERYWHERE
         if decided(first) and not thorough:
             first = compare(report)
-            rest = uncovered(first) if decided(first) else EVERYWHERE
-            if not rest:
-                return first
+            if decided(first):
+                rest = uncovered(first)
+        if not rest:
+            return first
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer", rest)
         for number, piece in enumerate(steps("embed, second pass", closer)):

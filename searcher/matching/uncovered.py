@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 
-from common.types import EVERYWHERE, TimeSpans
+from common.types import EVERYWHERE, MOST_SPANS, TimeSpans
 from searcher.matching.report.match_report import MatchReport
 
 # The ends of a match are exact to about half a second; a fade takes longer.
 _SLACK_SECONDS = 1.0
 # As far apart as the moments of a second pass. A shorter part is seldom more than a fade or a title.
 _LEAST_SECONDS = 3.0
-# More parts than these are taken together, with what lies between them.
-_MOST = 64
 
 
 def uncovered(report: MatchReport) -> TimeSpans:
     """The parts of the query, of three seconds or more, outside the copies of a report; without a
-    copy all of it."""
+    copy all of it. More parts than MOST_SPANS are taken together, with what lies between them."""
     spans: list[tuple[float, float]] = []
     copied = sorted(
         (run.query_start_seconds - _SLACK_SECONDS, run.query_end_seconds + _SLACK_SECONDS)
@@ -31,6 +29,6 @@ def uncovered(report: MatchReport) -> TimeSpans:
         if start - at >= _LEAST_SECONDS:
             spans.append((at, start))
         at = max(at, end)
-    if len(spans) > _MOST:
+    if len(spans) > MOST_SPANS:
         return ((spans[0][0], spans[-1][1]),)
     return tuple(spans)

@@ -20,6 +20,7 @@ from common.errors import (
     UsageError,
     WireError,
 )
+from common.http.query_parameters import UNKNOWN_PARAMETER
 from common.messaging.wire import QueryReader
 from common.types import EVERYWHERE, OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
 from embedder.query.open_queries import UNKNOWN_QUERY
@@ -33,8 +34,6 @@ from storyhash.client.transport import SyncTransport
 
 # Deleting is a courtesy: a query that is not deleted expires.
 _DELETE_SECONDS = 5.0
-# The code of the refusal.
-_UNKNOWN_PARAMETER = "unknown_parameter"
 
 
 class RemoteQueries:
@@ -161,7 +160,7 @@ class _RemoteQuery:
         try:
             yield from self._from(embedder, pass_name, within)
         except UsageError as error:
-            if error.code != _UNKNOWN_PARAMETER or within == EVERYWHERE:
+            if error.code != UNKNOWN_PARAMETER or within == EVERYWHERE:
                 raise
             yield from self._from(embedder, pass_name, EVERYWHERE)
 

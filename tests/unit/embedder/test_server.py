@@ -408,15 +408,18 @@ def test_a_caller_that_has_gone_sends_nothing(served: Callable[[Any], str]) -> N
 
 
 def passes_of(
-    *urls: str, source: Path | str = "https://host/f", between: Callable[[], None] = lambda: None
+    *urls: str,
+    source: Path | str = "https://host/f",
+    between: Callable[[], None] = lambda: None,
+    within: TimeSpans = EVERYWHERE,
 ) -> list[int]:
-    """The numbers of the pieces of two passes."""
+    """The numbers of the pieces of two passes. within: where the second one looks."""
     remote = RemoteQueries(urls, timeout_seconds=60)
     try:
         with remote.open(source, "film", MODEL) as query:
             first = [piece.number for piece in query.take_pass("first", EVERYWHERE)]
             between()
-            return first + [piece.number for piece in query.take_pass("closer", EVERYWHERE)]
+            return first + [piece.number for piece in query.take_pass("closer", within)]
     finally:
         remote.close()
 
@@ -483,22 +486,11 @@ def test_a_pass_that_there_is_not_is_refused(client: Client) -> None:
 REST: TimeSpans = ((0.0, 12.5), (31.0, 60.25))
 
 
-def second_pass_within(url: str) -> list[int]:
-    """The numbers of the pieces of a second pass over a part of the query."""
-    remote = RemoteQueries([url], timeout_seconds=60)
-    try:
-        with remote.open("https://host/f", "film", MODEL) as query:
-            list(query.take_pass("first", EVERYWHERE))
-            return [piece.number for piece in query.take_pass("closer", REST)]
-    finally:
-        remote.close()
-
-
 def test_a_second_pass_names_the_parts_of_the_query_that_it_looks_at(
     served: Callable[[Any], str],
 ) -> None:
     embed = LongEmbed()
-    assert second_pass_within(served(embed)) == [1, 2, 3]
+    assert passes_of(served(embed), within=REST) == [1, 2, 3] * 2
     assert embed.spans == [EVERYWHERE, REST]
     assert embed.decodes == 1
 
@@ -515,7 +507,7 @@ def test_an_embedder_that_knows_no_parts_looks_at_the_whole_query() -> None:
             await app(scope, receive, send)
 
     with HttpServer(earlier_version, FREE) as server:
-        assert second_pass_within(server.url) == [1, 2, 3]
+        assert passes_of(server.url, within=REST) == [1, 2, 3] * 2
     assert embed.spans == [EVERYWHERE, EVERYWHERE]
 
 
