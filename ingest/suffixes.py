@@ -36,8 +36,6 @@ OTHER_SUFFIXES = _suffixes(
     "zip rar 7z gz bz2 xz zst tar tgz iso img dmg exe dll so dylib apk jar par2 sfv md5 sha1 sha256",
     "bup ifo",
 )
-# Every data folder of StoryHash has it.
-DATA_FOLDER_FILE = "storyhash.json"
 # Folders that file systems, network stores and trash cans keep among the user's own.
 SYSTEM_FOLDERS = frozenset(
     {

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.settings.data_folder import DATA_FOLDER_FILE
 from common.video.formats import PICTURE_SUFFIXES
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.first_bytes import Kind, kind_of_file
 from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths, is_frame_sequence
 from ingest.suffixes import (
-    DATA_FOLDER_FILE,
     OTHER_SUFFIXES,
     PARTIAL_SUFFIXES,
     SYSTEM_FOLDERS,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common.atomic_write import private_folder, replacing
 from common.errors import StorageError, UsageError
+from common.settings.data_folder import DATA_FOLDER_FILE
 
 _POINTER = "current-generation"
 
@@ -26,7 +27,7 @@ def known_generations(data_dir: Path) -> list[str]:
     """Names of the generations with a folder here, and the unnamed first one if it has an index."""
     named = data_dir / "generations"
     found = [path.name for path in named.iterdir() if path.is_dir()] if named.is_dir() else []
-    first = [""] if (data_dir / "storyhash.json").exists() else []
+    first = [""] if (data_dir / DATA_FOLDER_FILE).exists() else []
     return [*first, *sorted(found)]
 
 

@@ -1,4 +1,4 @@
-"""The default data folder."""
+"""The default data folder, and how one is recognised."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from platformdirs import user_data_path
 
 if TYPE_CHECKING:
     from common.settings.tree import Settings
+
+DATA_FOLDER_FILE = "storyhash.json"
+"""Every data folder has this file: its manifest."""
 
 # Default of earlier releases, in the folder in which they were started.
 FORMER_DEFAULT = Path("storyhash-data")

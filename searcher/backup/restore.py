@@ -17,6 +17,7 @@ from pathlib import Path
 from common.atomic_write import private_folder, sync
 from common.errors import DataFolderError, StorageError
 from common.settings import Settings
+from common.settings.data_folder import DATA_FOLDER_FILE
 from common.state.files import FILES as STATE_FILES
 from common.state.files import JOBS_FOLDER
 from common.types import Embedding
@@ -194,11 +195,10 @@ def _swap(folder: Path, staging: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     old.mkdir()
     # The description goes first and comes last: without it nothing here counts as an index.
-    first = "storyhash.json"
-    for path in sorted(folder.iterdir(), key=lambda path: path.name != first):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name != DATA_FOLDER_FILE):
         if path.name not in (_LOCK, STAGING, _OLD):
             path.rename(old / path.name)
-    for path in sorted(staging.iterdir(), key=lambda path: path.name == first):
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == DATA_FOLDER_FILE):
         path.rename(folder / path.name)
     staging.rmdir()
     shutil.rmtree(old)

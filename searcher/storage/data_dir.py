@@ -12,19 +12,19 @@ from typing import IO
 
 from common.atomic_write import make_private, private_folder, replacing
 from common.errors import DataFolderError, ModelMismatchError, StorageError
+from common.settings.data_folder import DATA_FOLDER_FILE
 from common.state.files import FILES as STATE_FILES
 from common.state.files import JOBS_FOLDER
 from common.work_in_progress import FOLDER as IN_HAND_FOLDER
 
 _FORMAT = 1
-_MANIFEST = "storyhash.json"
 # What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
 # by a process that was killed as it made the folder.
 _OURS = (
     frozenset(
         {"generations", "current-generation", "producer.lock", "lock", IN_HAND_FOLDER, JOBS_FOLDER}
     )
-    | {f"{name}.new" for name in ("current-generation", _MANIFEST)}
+    | {f"{name}.new" for name in ("current-generation", DATA_FOLDER_FILE)}
     | {f"producer.sqlite{tail}" for tail in ("", "-wal", "-shm", "-journal")}
     | set(STATE_FILES)
 )
@@ -41,7 +41,7 @@ class FolderManifest:
 
 def read_manifest(folder: Path) -> FolderManifest | None:
     """The manifest of the folder, or None if it has no index. Raises DataFolderError."""
-    path = folder / _MANIFEST
+    path = folder / DATA_FOLDER_FILE
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -169,7 +169,7 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
 
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:
     """Write it durably and atomically."""
-    path = folder / _MANIFEST
+    path = folder / DATA_FOLDER_FILE
     content = {"format": _FORMAT, **asdict(manifest)}
     with replacing(path) as temporary, temporary.open("w") as file:
         json.dump(content, file, indent=1)
