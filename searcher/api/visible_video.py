@@ -11,8 +11,16 @@ from searcher.storage.video_store import VideoStore
 
 def visible_video(videos: VideoStore, video_id: str, caller: Caller) -> Video:
     """The video, of a bank that the caller may see. Raises ApiError (404)."""
+    video = known_video(videos, video_id)
+    if not caller.may_see(video.bank):
+        raise unknown_video(video_id)
+    return video
+
+
+def known_video(videos: VideoStore, video_id: str) -> Video:
+    """The video, of any bank. Raises ApiError (404)."""
     video = videos.get(video_id)
-    if video is None or not caller.may_see(video.bank):
+    if video is None:
         raise unknown_video(video_id)
     return video
 

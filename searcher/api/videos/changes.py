@@ -11,7 +11,7 @@ from starlette.responses import Response
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, not_here
-from common.http.etag import IF_MATCH, check_if_match, tagged_response
+from common.http.etag import IF_MATCH, tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, read_model
 from common.http.request_facts import Caller, facts_of
@@ -20,12 +20,18 @@ from common.state.roles import Role
 from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
-from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, settings_of, video_to_json
+from searcher.api.videos.routes import (
+    MAX_VIDEO_JSON_BYTES,
+    settings_of,
+    unchanged_video,
+    video_to_json,
+)
 from searcher.api.videos.schemas import ChangedVideo, VideoItem
-from searcher.api.visible_video import unknown_video
+from searcher.api.visible_video import known_video, unknown_video
 from searcher.deletion.steps import forget_deleted
 from searcher.review.reviews import Reviews
 from searcher.storage.video import Video
+from searcher.storage.video_store import VideoStore
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
 # UsageError for invalid text.
@@ -41,27 +47,24 @@ def video_changes_router(
     router = APIRouter(tags=["videos"])
     load_shedder = LoadShedder(_AT_WORK, _WAITING)
 
-    def current(video_id: str) -> Video:
-        video = catalogue.current().index.videos.get(video_id)
-        if video is None:
-            raise unknown_video(video_id)
-        return video
+    def videos() -> VideoStore:
+        return catalogue.current().index.videos
 
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
         with limits.checked(request, video_id, unknown_video), limits.changing:
-            video, curation = current(video_id), reviews.state.curation
-            check_if_match(request, settings_of(video_to_json(video, curation.current)))
+            curation = reviews.state.curation
+            video = unchanged_video(request, videos(), video_id, curation.current)
             disabled = changes.pop(_DISABLED, None)
             if changes:
                 if describe is None:
                     raise _described_elsewhere()
-                video = describe(video_id, changes) or current(video_id)
+                video = describe(video_id, changes) or known_video(videos(), video_id)
                 if "bank" in changes:
                     # Also of an unchanged bank: an earlier call may have ended between the two steps.
                     reviews.move_video(video_id, video.bank)
             if disabled is True:
                 curation.disable(video_id, caller.key_id)
-                forget_deleted(reviews.state, [video_id], catalogue.current().index.videos)
+                forget_deleted(reviews.state, [video_id], videos())
             elif disabled is False:
                 curation.enable(video_id)
             return video_to_json(video, curation.current)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -22,7 +23,7 @@ from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.schemas import ChangedVideo, VideoItem, VideoPage
-from searcher.api.visible_video import unknown_video, visible_video
+from searcher.api.visible_video import known_video, unknown_video, visible_video
 from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import delete_in_service
 from searcher.review.reviews import Reviews
@@ -108,15 +109,12 @@ def videos_router(
 
         def delete() -> bool:
             banks = facts_of(request.scope).caller.banks
-            with limits.checked(request, video_id, unknown_video):
-                if "if-match" not in request.headers:
-                    return delete_in_service(video_id, catalogue, notes, state, banks)
-                with limits.changing:
-                    video = catalogue.current().index.videos.get(video_id)
-                    if video is None:
-                        raise unknown_video(video_id)
-                    check_if_match(request, settings_of(video_to_json(video, curated())))
-                    return delete_in_service(video_id, catalogue, notes, state, banks)
+            is_conditional = "if-match" in request.headers
+            alone = limits.changing if is_conditional else nullcontext()
+            with limits.checked(request, video_id, unknown_video), alone:
+                if is_conditional:
+                    unchanged_video(request, catalogue.current().index.videos, video_id, curated())
+                return delete_in_service(video_id, catalogue, notes, state, banks)
 
         known = await changes.answer(request, lambda _: delete())
         if not known:
@@ -129,6 +127,15 @@ def videos_router(
 def video_to_json(video: Video, curation: Curation) -> dict[str, Any]:
     """The JSON of a video in the API."""
     return {**video.to_json(), "disabled": video.video_id in curation.disabled}
+
+
+def unchanged_video(
+    request: Request, videos: VideoStore, video_id: str, curation: Curation
+) -> Video:
+    """The video, of the version that `If-Match` names if it is given. Raises ApiError (404, 412)."""
+    video = known_video(videos, video_id)
+    check_if_match(request, settings_of(video_to_json(video, curation)))
+    return video
 
 
 def settings_of(video: Mapping[str, Any]) -> dict[str, Any]:
