@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 
 import uvicorn
 from anyio import CapacityLimiter, to_thread
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp
 
 from common.errors import SettingsError, StoryHashError, UsageError
 from common.http.access import Access
+from common.http.answer_at_stop import AnswerAtStop
 from common.http.connection import ConnectionBounds, bounded_protocol
 from common.http.direct_routes import DirectRoutes
 from common.http.errors import error_handlers, json_response
@@ -36,6 +39,8 @@ API_PORT = 8000
 NOTICES_HEADER = "X-StoryHash-Notices"
 # Threads that write the metrics. Slow routes do not use them.
 _METRICS_THREADS = 2
+# After the time of running requests, for their last response.
+_LAST_WORDS_SECONDS = 2.0
 
 
 class HttpServer:
@@ -71,7 +76,7 @@ class HttpServer:
             server_header=False,
             # A client could forge these headers and have its connections counted for another address.
             proxy_headers=False,
-            timeout_graceful_shutdown=max(1, math.ceil(stop_seconds)),
+            timeout_graceful_shutdown=math.ceil(stop_seconds + _LAST_WORDS_SECONDS),
         )
         self._server = uvicorn.Server(self._config)
         self._thread: threading.Thread | None = None
@@ -115,12 +120,26 @@ class HttpServer:
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        """Accept no more requests, finish the running ones within `stop_seconds`, and close."""
+        """Accept no more requests, finish the running ones within `stop_seconds`, and close. Those that
+        run longer are answered with 503."""
         if self._thread is None:
             return
         self._server.should_exit = True
-        self._thread.join(self._stop_seconds + 2)
+        self._thread.join(self._stop_seconds)
+        if self._thread.is_alive():
+            with suppress(RuntimeError):  # The loop has ended meanwhile.
+                self._loop.call_soon_threadsafe(self._cancel_requests)
+            self._thread.join(2 * _LAST_WORDS_SECONDS)
         self._thread = None
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self._server.servers[0].get_loop()
+
+    def _cancel_requests(self) -> None:
+        """While the loop runs: uvicorn cancels them just before the loop ends, so no answer gets out."""
+        for request in self._server.server_state.tasks:
+            request.cancel()
 
 
 def _require_loopback(host: str) -> None:
@@ -217,6 +236,7 @@ def new_app(
     app = DocumentedApp(title=title, docs_url=None, redoc_url=None)
     error_handlers(app)
     app.add_middleware(DirectRoutes, routes=app.direct)
+    app.add_middleware(AnswerAtStop)
     app.add_middleware(HeadAsGet)
     if access is not None:
         app.add_middleware(

@@ -66,6 +66,11 @@ class Service:
             self.go_on.wait(300)
             return PlainTextResponse("done")
 
+        @self.app.get("/endless")
+        async def endless() -> None:
+            self.begun.set()
+            await asyncio.Event().wait()
+
         uploads = UploadStore(HttpSettings(max_upload_bytes=1 << 20))
 
         @self.app.post("/asked")
@@ -323,6 +328,21 @@ def test_a_request_that_never_ends_does_not_keep_the_service_from_stopping(
     service.go_on.set()
     asking.join(300)
     assert not asking.is_alive()
+
+
+def test_a_request_that_the_stop_interrupts_is_told_so(service: Service) -> None:
+    answers: list[httpx.Response] = []
+    server = HttpServer(service.app, ANYWHERE, stop_seconds=0.1)
+    server.start()
+    asking = threading.Thread(
+        target=lambda: answers.append(httpx.get(f"{server.url}/endless", timeout=300))
+    )
+    asking.start()
+    assert service.begun.wait(300)
+    server.stop()
+    asking.join(300)
+    assert [error_of(answer) for answer in answers] == [(503, "not_ready")]
+    assert "the service stops" in message_of(answers[0])
 
 
 def _ask_in_vain(url: str) -> None:
