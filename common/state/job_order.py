@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -26,12 +26,14 @@ def fair_order(queued: Sequence[tuple[int, str]], served_at: Mapping[str, int]) 
     return [number for _, _, number in sorted(order)]
 
 
-def queue_order(connection: Connection, owner: str, now: int) -> list[int]:
+def queue_order(
+    connection: Connection, owner: str, now: int, without: Collection[str] = ()
+) -> list[int]:
     """The numbers of an owner's queued jobs in the order in which they run. now: milliseconds since
-    1970."""
+    1970. without: ids of jobs to leave out."""
     queued = connection.execute(
         select(JOBS.c.number, JOBS.c.key_id)
-        .where(JOBS.c.owner == owner, JOBS.c.state == QUEUED)
+        .where(JOBS.c.owner == owner, JOBS.c.state == QUEUED, JOBS.c.id.not_in(without))
         .order_by(JOBS.c.number)
     ).all()
     # A time in the future is of a clock that was set back since. It would put its key last until then.

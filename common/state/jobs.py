@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, select, tuple_, update
@@ -28,6 +28,7 @@ from common.state.job_rows import (
 )
 from common.state.newest_first import count, newest_first
 from common.state.outbox import enqueue
+from common.state.quotas import add_seconds, day_of
 from common.state.store import Store
 from common.state.tables import JOBS
 from common.state.text import dump
@@ -96,20 +97,20 @@ class JobStore(Store):
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in (*OPEN_STATES, DONE, FAILED, CANCELLED)}
 
-    def has_queued(self, owner: str) -> bool:
+    def has_queued(self, owner: str, waiting: Collection[str] = ()) -> bool:
         """Whether `take` would give a job."""
-        queued = (JOBS.c.owner == owner, JOBS.c.state == QUEUED)
+        queued = (JOBS.c.owner == owner, JOBS.c.state == QUEUED, JOBS.c.id.not_in(waiting))
         with self._database.read() as connection:
             return (
                 connection.execute(select(JOBS.c.number).where(*queued).limit(1)).first()
                 is not None
             )
 
-    def take(self, owner: str) -> Job | None:
-        """Begin the job that is next; None if none is queued."""
+    def take(self, owner: str, waiting: Collection[str] = ()) -> Job | None:
+        """Begin the job that is next; None if none is queued. waiting: ids of jobs that are not due."""
         with self._database.change(alone=True) as connection:
             now = self._now()
-            order = queue_order(connection, owner, now)
+            order = queue_order(connection, owner, now, waiting)
             if not order:
                 return None
             values = {"state": RUNNING, "attempts": JOBS.c.attempts + 1, "started_at": now}
@@ -135,14 +136,17 @@ class JobStore(Store):
         *,
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
+        seconds: float = 0.0,
     ) -> None:
-        """End a running job."""
+        """End a running job. seconds: of video that were decoded; they count for the quota of its key,
+        in the same transaction, so once, however often the job was begun."""
         stored = None if result is None else dump(dict(result))
-        with self._database.change() as connection:
+        with self._database.change(alone=True) as connection:
+            add_seconds(connection, job.key_id, seconds, day_of(self._clock()))
             self._end(connection, job, state, error, result, {"result": stored})
 
     def give_back(self, job: Job) -> None:
-        """Queue a running job again, because the service stops."""
+        """Queue a running job again, because the service stops or an embedder does not respond."""
         self._set(
             job.number, state=QUEUED, progress=None, started_at=None, attempts=JOBS.c.attempts - 1
         )

@@ -107,7 +107,7 @@ class QuotaStore(Store):
     def count_seconds(self, key_id: str, seconds: float) -> None:
         """Add seconds of video that were decoded for a key, if it has a quota of them."""
         with self._database.change(alone=True) as connection:
-            self._count(connection, key_id, seconds)
+            add_seconds(connection, key_id, seconds, self.today())
 
     def check_seconds(self, key_id: str) -> None:
         """Raises QuotaExceededError if a key has used all its seconds of today."""
@@ -146,21 +146,28 @@ class QuotaStore(Store):
         with self._database.change(alone=True) as connection:
             key_id = _take_payer(connection, video_id)
             if key_id is not None:
-                self._count(connection, key_id, seconds)
-
-    def _count(self, connection: Connection, key_id: str, seconds: float) -> None:
-        if _seconds_limit(connection, key_id):
-            day = self.today()
-            used = _used(connection, key_id, day)
-            _write(connection, key_id, day, used.plus(Use(video_seconds=math.ceil(seconds))))
+                add_seconds(connection, key_id, seconds, self.today())
 
     def today(self) -> int:
         """Days since 1970, UTC."""
-        return int(self._clock()) // DAY_SECONDS
+        return day_of(self._clock())
 
     def seconds_left(self) -> int:
         """Seconds until the next day begins, at least 1."""
         return DAY_SECONDS - int(self._clock()) % DAY_SECONDS
+
+
+def add_seconds(connection: Connection, key_id: str, seconds: float, day: int) -> None:
+    """Add seconds of video to the use of a key, if it has a quota of them. The transaction must be
+    `alone`."""
+    if _seconds_limit(connection, key_id):
+        used = _used(connection, key_id, day)
+        _write(connection, key_id, day, used.plus(Use(video_seconds=math.ceil(seconds))))
+
+
+def day_of(unix_seconds: float) -> int:
+    """Days since 1970, UTC."""
+    return int(unix_seconds) // DAY_SECONDS
 
 
 def use_to_json(use: Use, day: int) -> dict[str, Any]:

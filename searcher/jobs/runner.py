@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from common.cancellation import Cancellation
-from common.errors import CancelledError, EmbedderUnavailableError, StateError, StoryHashError
+from common.errors import EmbedderUnavailableError, StateError, StoryHashError
 from common.http.errors import without_paths
 from common.http.request_facts import Caller
-from common.retry import Backoff
 from common.state.job_rows import CANCELLED, DONE, FAILED, Job
 from common.state.roles import Role
 from common.state.video_names import videos_named
@@ -50,6 +50,8 @@ class JobRunner:
         self._queries = queries
         self._current = current
         self._trim_at = 0.0
+        # Queued jobs that found no embedder, by id.
+        self._waits: dict[str, _Wait] = {}
 
     def recover(self) -> None:
         """Take up what an earlier process left. Raises StateError."""
@@ -66,8 +68,12 @@ class JobRunner:
             self._trim_at = time.monotonic() + _TRIM_SECONDS
             store.trim()
             # Another service may have cancelled a job; it cannot delete the upload here.
-            self._jobs.files.sweep(store.open_ids(owner))
-        job = store.take(owner) if store.has_queued(owner) else None
+            open_ids = store.open_ids(owner)
+            self._jobs.files.sweep(open_ids)
+            self._waits = {name: self._waits[name] for name in self._waits if name in open_ids}
+        now = time.monotonic()
+        waiting = [name for name, wait in self._waits.items() if now < wait.due]
+        job = store.take(owner, waiting) if store.has_queued(owner, waiting) else None
         if job is None:
             return False
         self._jobs.watch.changed(job.id)
@@ -80,7 +86,7 @@ class JobRunner:
                 # Whatever fails, the work must end.
                 cancellation.cancel()
             wait([work])
-        while not self._is_ended(job, work, stopping, told_to_end=told_to_end):
+        while not self._is_ended(job, work, progress, stopping, told_to_end=told_to_end):
             stopping.wait(_TICK_SECONDS)
         self._jobs.watch.changed(job.id)
         self._forget_deleted(answering, job, work)
@@ -106,13 +112,11 @@ class JobRunner:
             self._jobs.state.quotas.check_seconds(job.key_id)
         caller = Caller(job.key_id or None, Role.READER, _banks(request["caller_banks"]))
         with spanned(open_span("match job", attributes={"storyhash.job_id": job.id})):
-            return _patiently(
-                lambda: self._queries.answer(
-                    *(answering, task, caller, cancellation),
-                    on_piece=progress.on_piece,
-                    on_decoded=progress.on_decoded,
-                ),
-                cancellation,
+            return self._queries.answer(
+                *(answering, task, caller, cancellation),
+                on_piece=progress.on_piece,
+                on_decoded=progress.on_decoded,
+                count_seconds=progress.count_seconds,
             )
 
     def _watch(
@@ -137,6 +141,7 @@ class JobRunner:
         self,
         job: Job,
         work: Future[dict[str, Any]],
+        progress: _Progress,
         stopping: threading.Event,
         *,
         told_to_end: bool,
@@ -144,35 +149,48 @@ class JobRunner:
         """End a job whose work is done; False while the state database is down. Raises StateError if the
         service stops meanwhile."""
         try:
-            self._end(job, work, told_to_end=told_to_end)
+            self._end(job, work, progress.seconds, told_to_end=told_to_end)
         except StateError:
             if stopping.is_set():
                 raise
             return False
         return True
 
-    def _end(self, job: Job, work: Future[dict[str, Any]], *, told_to_end: bool) -> None:
+    def _end(
+        self, job: Job, work: Future[dict[str, Any]], seconds: float, *, told_to_end: bool
+    ) -> None:
+        """seconds: of the query, as far as it was decoded."""
         store, error = self._jobs.store, work.exception()
         if error is None:
-            store.finish(job, DONE, result=work.result())
-        elif told_to_end:
+            store.finish(job, DONE, result=work.result(), seconds=seconds)
+        elif told_to_end or (isinstance(error, EmbedderUnavailableError) and self._is_patient(job)):
             if not store.is_cancelled(job.number):
-                # The service stops.
+                # The service stops, or the job waits.
                 store.give_back(job)
                 return
-            store.finish(job, CANCELLED)
+            store.finish(job, CANCELLED, seconds=seconds)
         elif isinstance(error, StoryHashError):
             told = {"code": error.code, "message": without_paths(str(error))}
             if not isinstance(error, StateError):
-                store.finish(job, FAILED, error=told)
+                store.finish(job, FAILED, error=told, seconds=seconds)
             # The state database answers again, or this would fail too.
             elif store.try_again(job, told):
                 return
         else:
             _log.error("job %s failed", job.id, exc_info=error)
             message = f"internal error ({type(error).__name__})"
-            store.finish(job, FAILED, error={"code": "internal", "message": message})
+            error_told = {"code": "internal", "message": message}
+            store.finish(job, FAILED, error=error_told, seconds=seconds)
         self._jobs.files.delete(job.id)
+
+    def _is_patient(self, job: Job) -> bool:
+        """Whether a job that found no embedder, for example while they are restarted, is tried again
+        later. No caller waits for it."""
+        now = time.monotonic()
+        wait = self._waits.setdefault(job.id, _Wait(now + _EMBEDDER_SECONDS, _FIRST_PAUSE_SECONDS))
+        wait.due = now + wait.pause_seconds
+        wait.pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * wait.pause_seconds)
+        return wait.due < wait.until
 
     def _forget_deleted(
         self, answering: ServingIndex, job: Job, work: Future[dict[str, Any]]
@@ -183,28 +201,13 @@ class JobRunner:
         forget_deleted(self._jobs.state, named, answering.index.videos)
 
 
-def _patiently(work: Callable[[], dict[str, Any]], cancellation: Cancellation) -> dict[str, Any]:
-    """The result of `work`. No caller waits for a job, so one that finds no embedder, for example while
-    they are restarted, tries again for a while. Raises EmbedderUnavailableError after that."""
-    until, ended = time.monotonic() + _EMBEDDER_SECONDS, threading.Event()
+@dataclass(slots=True)
+class _Wait:
+    """until: when a job gives up. due: when it is tried again. Both by the monotonic clock."""
 
-    def failed(error: BaseException, pause_seconds: float) -> None:
-        if time.monotonic() + pause_seconds >= until:
-            raise error
-        _log.warning("a job waits: %s", error)
-
-    retrying = Backoff(
-        _FIRST_PAUSE_SECONDS,
-        _LONGEST_PAUSE_SECONDS,
-        ended,
-        failed,
-        errors=(EmbedderUnavailableError,),
-    )
-    with cancellation.calling(ended.set):
-        result = retrying.call(work)
-    if result is None:
-        raise CancelledError("cancelled while no embedder responded")
-    return result
+    until: float
+    pause_seconds: float
+    due: float = 0.0
 
 
 class _Progress:
@@ -212,6 +215,11 @@ class _Progress:
 
     def __init__(self) -> None:
         self.value: dict[str, Any] = {"stage": "decoding", "pieces_done": 0, "pieces": None}
+        # Of the query, as far as it is decoded.
+        self.seconds = 0.0
+
+    def count_seconds(self, seconds: float) -> None:
+        self.seconds += seconds
 
     def on_decoded(self, seconds: float) -> None:
         # Told each minute of the video: each change is written to the database.

@@ -76,8 +76,11 @@ class MatchQueries:
         cancellation: Cancellation,
         on_piece: OnPiece | None = None,
         on_decoded: OnDecoded | None = None,
+        count_seconds: Callable[[float], None] | None = None,
     ) -> dict[str, Any]:
-        """The JSON of the report; a video of the catalogue is not found in itself. Raises ApiError (404)
+        """The JSON of the report; a video of the catalogue is not found in itself. count_seconds: called
+        with seconds of the query that were decoded (default: they count for the quota of the caller's
+        key). Raises ApiError (404)
         for an unknown video, the errors of `EmbedQuery` and of the matcher, StateError."""
         index = answering.index
         rules = CurationRules() if self._reviews is None else self._reviews.rules()
@@ -131,7 +134,7 @@ class MatchQueries:
                 def ask_about_query(second: SecondIndex) -> MatchReport:
                     return of_query(second.matcher, query.for_model(second.model_id))
 
-                take_pass = self._counted(query.take_pass, caller)
+                take_pass = self._counted(query.take_pass, caller, count_seconds)
                 if on_piece is not None:
                     take_pass = _reported(take_pass, on_piece)
                 report = of_query(answering.matcher, take_pass)
@@ -143,19 +146,21 @@ class MatchQueries:
         observe_decision(self._metrics, answer, report.probability)
         return answer
 
-    def _counted(self, take_pass: TakePass, caller: Caller) -> TakePass:
-        """The same pieces; the length of the query, once it is known, counts for the quota of the
-        caller's key."""
+    def _counted(
+        self, take_pass: TakePass, caller: Caller, count: Callable[[float], None] | None
+    ) -> TakePass:
+        """The same pieces; the length of the query is counted once it is known."""
         reviews, key_id = self._reviews, caller.key_id
         if reviews is None or key_id is None:
             return take_pass
+        count = count or partial(reviews.state.quotas.count_seconds, key_id)
         counted = 0.0
 
         def take(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
             nonlocal counted
             for piece in take_pass(kind, within):
                 if piece.duration_seconds > counted:
-                    reviews.state.quotas.count_seconds(key_id, piece.duration_seconds - counted)
+                    count(piece.duration_seconds - counted)
                     counted = piece.duration_seconds
                 yield piece
 

@@ -248,9 +248,20 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_pauses")
 def test_a_job_waits_while_embedders_restart(queue: Queue) -> None:
-    answer = queue.post()
-    assert queue.run(Restarting(3))
-    assert queue.show(answer)["state"] == "done"
+    answer, runner = queue.post(), queue.runner(Restarting(3))
+    for state in ("queued", "queued", "queued", "done"):
+        assert runner.run_next(queue.stopping)
+        assert queue.show(answer)["state"] == state
+    assert not runner.run_next(queue.stopping)
+
+
+def test_a_job_that_waits_for_an_embedder_delays_no_other(queue: Queue) -> None:
+    waiting, by_id = queue.post(), queue.post(json={"video_id": "a.mp4"})
+    runner = queue.runner(Restarting(99))
+    assert runner.run_next(queue.stopping)
+    assert runner.run_next(queue.stopping)
+    assert [queue.show(job)["state"] for job in (waiting, by_id)] == ["queued", "done"]
+    assert not runner.run_next(queue.stopping)
 
 
 def test_a_job_does_not_wait_for_ever(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,6 +468,37 @@ def test_a_job_counts_its_seconds_and_the_next_one_fails_when_none_is_left(queue
     assert queue.run()
     assert queue.show(by_id)["state"] == "done"
     assert error_of(queue.post()) == (429, "quota_exceeded")
+
+
+class LostLater:
+    """An embedder that does not respond any more after the first piece of the first pass, once."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    @contextmanager
+    def __call__(self, *given: Any, **more: Any) -> Iterator[OpenedQuery]:
+        with embed(*given, **more) as query:
+
+            def take(kind: PassName, within: TimeSpans) -> Iterator[QueryEmbedding]:
+                yield from query.take_pass(kind, within)
+                if not self.lost:
+                    self.lost = True
+                    raise EmbedderUnavailableError("the embedder has gone")
+
+            yield replace(query, take_pass=take)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_job_that_is_begun_again_counts_its_seconds_once(queue: Queue) -> None:
+    state = queue.keyed.state
+    key, token = state.keys.create(NewKey("a", Role.READER, quota=Quota(video_seconds_per_day=99)))
+    queue.key = {"Authorization": f"Bearer {token}"}
+    answer, runner = queue.post(), queue.runner(LostLater())
+    for used in (0, 16):
+        assert runner.run_next(queue.stopping)
+        assert state.quotas.spend(key.id, Quota(), Use()).use.video_seconds == used
+    assert queue.show(answer)["state"] == "done"
 
 
 def test_uploads_that_no_job_needs_are_deleted(tmp_path: Path) -> None:
