@@ -93,7 +93,7 @@ class DecoderCrashedError(VideoError):
 
 
 class SetAsideError(VideoError):
-    """The service crashed twice while it processed this video alone, so the video is not retried
+    """The service crashed three times while it processed this video, so the video is not retried
     automatically."""
 
     code = "crashed"

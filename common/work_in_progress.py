@@ -2,8 +2,8 @@
 
 An item that crashes a worker would crash it at every start, because unfinished work is repeated. So each
 item in the file of a dead process gets one more crash. From then on it is processed alone. An item that
-was alone at its second crash is set aside. If a process is killed for another reason, it rarely works on
-the same single item both times.
+was alone at its third crash is set aside. If a process is killed for another reason, it rarely works on
+the same item three times.
 
 Writes are not synced to disk: the file must survive the process, not the machine.
 """
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 FOLDER = "in-hand"
 _log = logging.getLogger("storyhash.in_hand")
-_MAX_CRASHES = 2
+_MAX_CRASHES = 3
 # Maximum number of remembered items: some never return, such as messages that another replica took over.
 _MAX_REMEMBERED = 10_000
 _MAX_SLOTS = 1_000
@@ -84,7 +84,7 @@ class WorkInProgress:
             return name in self._crashes
 
     def is_set_aside(self, name: str) -> bool:
-        """Whether it was alone at its second crash, so that it must not be processed again."""
+        """Whether it was alone at its third crash, so that it must not be processed again."""
         with self._guard:
             return name in self._set_aside
 

@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger("storyhash.worker")
 _KEEP_ALIVE_SECONDS = 0.25
 _SET_ASIDE = (
-    "the service crashed twice while it processed this message alone; find the cause "
+    "the service crashed three times while it processed this message; find the cause "
     "before you replay it (storyhash dead-letters replay)"
 )
 # Errors that no retry can fix: the service stops.

@@ -35,11 +35,11 @@ from common.state.text import dump
 from common.state.video_names import may_name, videos_named, without_video
 
 # A job is begun this often; then it fails.
-_MAX_ATTEMPTS = 2
+_MAX_ATTEMPTS = 3
 _HOUR_MILLISECONDS = 3_600_000
 _CRASHED = {
     "code": "crashed",
-    "message": "the service ended twice while it worked on this job; try another video",
+    "message": "the service crashed three times while it worked on this job; try another video",
 }
 # After the end of a job, its address with secrets is not needed.
 _SECRET = "uri"

@@ -1,7 +1,7 @@
 """The videos that an `Indexer` has begun, and the state of each.
 
     waiting      it is in the list of work, and its row is as it was
-    set aside    it crashed the process twice: it fails without being opened again
+    set aside    it crashed the process three times: it fails without being opened again
     decoding     its segments arrive, and are embedded meanwhile
     failed       its file or a segment cannot be used
     dropped      it was deleted or posted again: nobody wants this version any more
@@ -26,7 +26,7 @@ from storyhash.pipeline.index_plan import WorkItem
 from storyhash.pipeline.thumbnails import Thumbnails
 
 _SET_ASIDE = (
-    "StoryHash crashed twice while it processed this video alone; to try again, post it "
+    "StoryHash crashed three times while it processed this video; to try again, post it "
     "again, or delete it (storyhash videos delete) and index it again"
 )
 

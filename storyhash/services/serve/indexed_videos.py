@@ -66,7 +66,7 @@ class IndexedVideos:
             if video is None or video.state != "ready":
                 # It is indexed again, or gone.
                 continue
-            # What crashed the process twice is told, and not matched once more.
+            # What crashed the process three times is told, and not matched once more.
             match = self._match and not in_hand.is_set_aside(name)
             with in_hand.holding([name]):
                 found = self._follow_up(video.video_id, video.bank, video.version, match=match)

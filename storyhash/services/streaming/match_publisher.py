@@ -100,7 +100,7 @@ class MatchPublisher(Background):
         if self._in_hand.is_set_aside(name):
             self._passed_over("set_aside")
             _log.error(
-                "the matches of %r are not published: this process crashed twice while matching it",
+                "the matches of %r are not published: this process crashed three times while matching it",
                 video_id,
             )
             return

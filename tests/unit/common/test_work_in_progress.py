@@ -1,4 +1,4 @@
-"""What was in hand at two crashes is set aside; processes are really crashed."""
+"""What was in hand at three crashes is set aside; processes are really crashed."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def run(folder: Path, kind: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("kind", ["fault", "abort"])
-def test_a_message_that_crashes_the_worker_goes_to_the_dead_letters_after_two_crashes(
+def test_a_message_that_crashes_the_worker_goes_to_the_dead_letters_after_three_crashes(
     tmp_path: Path, kind: str
 ) -> None:
-    exits = [run(tmp_path, kind).returncode for _ in range(2)]
+    exits = [run(tmp_path, kind).returncode for _ in range(3)]
     assert all(code < 0 for code in exits), exits
     last = run(tmp_path, kind)
     assert last.returncode == 0, last.stderr
     told: dict[str, Any] = json.loads(last.stdout)
     ((reason, explanation),) = told["letters"]
     assert reason == "crashed"
-    assert "crashed twice" in explanation
+    assert "crashed three times" in explanation
     assert sorted(told["log"]) == sorted(
         [[name, "done"] for name in "abcde"] + [["fatal", "refused"]]
     )
@@ -51,17 +51,28 @@ def test_a_message_that_crashes_the_worker_goes_to_the_dead_letters_after_two_cr
 def test_what_was_in_hand_with_it_is_done_alone_and_not_set_aside(tmp_path: Path) -> None:
     crashed(tmp_path, "a", "b", "c")
     crashed(tmp_path, "a", "b")
+    crashed(tmp_path, "a", "b")
     after = WorkInProgress.open(tmp_path, "test")
     assert [after.is_suspect(name) for name in "abcd"] == [True, True, True, False]
     assert not any(after.is_set_aside(name) for name in "abc")
     after.close()
 
 
-def test_only_what_was_alone_at_its_second_crash_is_set_aside(tmp_path: Path) -> None:
+def test_only_what_was_alone_at_its_third_crash_is_set_aside(tmp_path: Path) -> None:
     crashed(tmp_path, "a", "b")
+    crashed(tmp_path, "b")
     crashed(tmp_path, "b")
     after = WorkInProgress.open(tmp_path, "test")
     assert after.is_set_aside("b")
+    assert not after.is_set_aside("a")
+    after.close()
+
+
+def test_two_kills_during_one_video_do_not_set_it_aside(tmp_path: Path) -> None:
+    crashed(tmp_path, "a")
+    crashed(tmp_path, "a")
+    after = WorkInProgress.open(tmp_path, "test")
+    assert after.is_suspect("a")
     assert not after.is_set_aside("a")
     after.close()
 
@@ -72,6 +83,7 @@ def test_what_was_done_begins_anew(tmp_path: Path) -> None:
     process.take("a")
     process.done("a")
     process.close()
+    crashed(tmp_path, "a")
     crashed(tmp_path, "a")
     after = WorkInProgress.open(tmp_path, "test")
     assert not after.is_set_aside("a")

@@ -43,7 +43,7 @@ def test_a_video_that_became_searchable_before_a_crash_is_told_and_matched(
 def test_a_video_that_crashes_the_process_when_it_is_matched_is_told_and_not_matched_again(
     api: Api, tmp_path: Path
 ) -> None:
-    for _ in range(2):
+    for _ in range(3):
         crashed(tmp_path, "a.mp4 remote")
     in_hand = WorkInProgress.open(tmp_path, "test")
     with opened_state(tmp_path / "state") as state:

@@ -203,7 +203,7 @@ def test_of_more_matches_than_a_message_holds_the_best_are_told(index: LocalInde
     assert told == whole["matches"][: len(told)]
 
 
-def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
+def test_a_video_whose_matching_kills_the_process_three_times_is_passed_over(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     folder = tmp_path / "data"
@@ -215,8 +215,8 @@ def test_a_video_whose_matching_kills_the_process_twice_is_passed_over(
         command = ["tests.support.crashing_matches", str(folder)]
         return preloaded.run(command, env=clean_environment({}), cwd=preloaded.ROOT)
 
-    assert [run().returncode for _ in range(2)] == [-signal.SIGKILL] * 2
-    third = run()
-    assert third.returncode == 0, third.stderr
-    assert third.stdout.strip() == "['b', 'c']"
-    assert "this process crashed twice while matching it" in third.stderr
+    assert [run().returncode for _ in range(3)] == [-signal.SIGKILL] * 3
+    fourth = run()
+    assert fourth.returncode == 0, fourth.stderr
+    assert fourth.stdout.strip() == "['b', 'c']"
+    assert "this process crashed three times while matching it" in fourth.stderr
