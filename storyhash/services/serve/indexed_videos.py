@@ -41,11 +41,8 @@ class IndexedVideos:
         """A video has become searchable."""
         item = outcome.item
         name = item.entry.video_id
-        try:
-            self._reviews.state.quotas.charge_video(name, outcome.duration_seconds)
-        except StoryHashError as error:
-            _log.error("%r could not be counted for the quota: %s", name, error)
-        found = self._follow_up(name, item.entry.bank, item.version, match=self._match)
+        seconds = outcome.duration_seconds
+        found = self._follow_up(name, item.entry.bank, item.version, seconds, match=self._match)
         _log.info(
             "%r: indexed, %.1f s, segments: %d%s",
             name,
@@ -69,12 +66,19 @@ class IndexedVideos:
             # What crashed the process three times is told, and not matched once more.
             match = self._match and not in_hand.is_set_aside(name)
             with in_hand.holding([name]):
-                found = self._follow_up(video.video_id, video.bank, video.version, match=match)
+                found = self._follow_up(
+                    *(video.video_id, video.bank, video.version, video.duration_seconds),
+                    match=match,
+                )
             in_hand.done(name)
             _log.info("%r: indexed before the last end of the process%s", video.video_id, found)
 
-    def _follow_up(self, name: str, bank: str, version: int, *, match: bool) -> str:
+    def _follow_up(self, name: str, bank: str, version: int, seconds: float, *, match: bool) -> str:
         """What was found, for the log."""
+        try:
+            self._reviews.state.quotas.charge_video(name, seconds)
+        except StoryHashError as error:
+            _log.error("%r could not be counted for the quota: %s", name, error)
         try:
             self._reviews.tell_indexed(self._answering, name, bank, version)
         except StoryHashError as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
+from common.state.keys import NewKey
+from common.state.quotas import Quota, Use
+from common.state.roles import Role
 from common.state.webhooks import NewWebhook
 from common.work_in_progress import WorkInProgress
 from searcher.review.reviews import Reviews
@@ -37,6 +41,27 @@ def test_a_video_that_became_searchable_before_a_crash_is_told_and_matched(
     assert told[0]["event"]["data"]["video_id"] == "a.mp4"
     # The other one is indexed again, as long as it is wanted.
     assert in_hand.left() == ["gone, never indexed.mp4 remote"]
+    in_hand.close()
+
+
+def test_a_video_that_became_searchable_before_a_crash_counts_for_the_quota_once(
+    api: Api, tmp_path: Path
+) -> None:
+    crashed(tmp_path, "a.mp4 remote")
+    in_hand = WorkInProgress.open(tmp_path, "test")
+    with opened_state(tmp_path / "state") as state:
+        quota = Quota(video_seconds_per_day=1000)
+        key, _ = state.keys.create(NewKey("a", Role.WRITER, quota=quota))
+        state.quotas.note_payer("a.mp4", key.id)
+        indexed = IndexedVideos(
+            api.catalogue.current(), Reviews(lambda: state), api.metrics, None, match=False
+        )
+        for _ in range(2):
+            indexed.recover(in_hand)
+        used = state.quotas.spend(key.id, Quota(), Use()).use.video_seconds
+    video = api.index.videos.get("a.mp4")
+    assert video is not None
+    assert used == math.ceil(video.duration_seconds) > 0
     in_hand.close()
 
 
