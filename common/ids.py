@@ -62,7 +62,7 @@ def check_chosen_id(video_id: str) -> None:
     check_video_id(video_id)
     if printable(video_id) != video_id:
         raise UsageError(f"the id {_short(video_id)} contains control characters; remove them")
-    if public_uri(video_id) != video_id:
+    if public_uri(video_id).lower() != video_id.lower():
         raise UsageError(
             "the id is an address with a query, a fragment or credentials, which may be "
             "secret; remove them"

@@ -28,7 +28,8 @@ def absolute(uri: str, folder: Path | None = None) -> str:
 
 
 def public_uri(uri: str) -> str:
-    """An address without user name, password, query and fragment; a path as it is.
+    """An address without user name, password, query and fragment, and with scheme and host in lower case,
+    as their case has no meaning; a path as it is.
 
     A query may be a key (presigned addresses are), so it is used to fetch and for nothing else: ids,
     titles, answers, messages and logs have this form.
@@ -36,10 +37,10 @@ def public_uri(uri: str) -> str:
     match = _SCHEME.match(uri)
     if match is None:
         return uri
-    scheme, rest = match[0], uri[match.end() :]
+    scheme, rest = match[0].lower(), uri[match.end() :]
     ends = _HOST_ENDS.search(rest)
     authority, path = (rest, "") if ends is None else (rest[: ends.start()], rest[ends.start() :])
-    host = authority.rpartition("@")[2]
+    host = authority.rpartition("@")[2].lower()
     name, colon, port = host.rpartition(":")
     if colon and "]" not in port and port and not port.isdecimal():
         # A password with a slash in it looks like this; what follows is the rest of it.

@@ -40,6 +40,7 @@ SHOWN = "https://bucket.example.org/films/one.mp4"
         ("http://u:p@host\\@other/x?q", "http://host\\@other/x"),
         ("http://user:hunter/2@host/x", "http://user"),
         ("s3://key@bucket/x", "s3://bucket/x"),
+        ("HTTPS://Host.Example/Films/A.mp4?Key=1", "https://host.example/Films/A.mp4"),
         ("/films/what?.mp4", "/films/what?.mp4"),
         ("a@b.mp4", "a@b.mp4"),
     ],
