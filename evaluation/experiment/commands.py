@@ -150,7 +150,6 @@ def _finish(
     description: dict[str, Any],
 ) -> Result:
     rows = tuple(profile_run.rows(methods))
-    out.mkdir(parents=True, exist_ok=True)
     name = "rows" if kind == "robustness" else kind
     path = out / f"{name}-{backend.profile}.jsonl"
     write_rows(path, rows)

@@ -237,6 +237,15 @@ def test_mistakes_are_told_at_once(arguments: tuple[str, ...], said: str, drawn:
     assert said in run.stderr
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    cache, out = tmp_path / "cache", tmp_path / "file" / "results"
+    run = evaluate("robustness", "--videos", drawn, *options(FEW, cache, out=out))
+    assert run.exit_code == 1
+    assert f"Not a directory ({out})" in run.stderr
+    assert not cache.exists()
+
+
 def test_a_file_that_is_no_video_stops_the_run_before_anything_is_made_of_it(
     tmp_path: Path, cache: Path
 ) -> None:

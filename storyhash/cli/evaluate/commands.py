@@ -69,6 +69,7 @@ def robustness(
 
     After an interruption, run the same command again: it resumes.
     """
+    output.mkdir(parents=True, exist_ok=True)
     with evaluating(context.obj) as evaluation:
         results = [
             runs.robustness(
@@ -104,6 +105,7 @@ def ablation(
     folds of the videos and applied to the fifth.
     """
     chosen = chosen_configurations(configurations or ())
+    output.mkdir(parents=True, exist_ok=True)
     with evaluating(context.obj) as evaluation:
         results = [
             runs.ablation(evaluation, run, output, chosen, notice) for run in evaluation.backends

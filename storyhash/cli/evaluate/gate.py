@@ -79,6 +79,7 @@ def _again(
         transforms=options.transforms or before_run.transforms,
         per_transform=options.per_transform or every,
     )
+    output.mkdir(parents=True, exist_ok=True)
     with evaluating(options) as evaluation:
         result = runs.robustness(
             evaluation,

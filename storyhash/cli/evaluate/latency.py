@@ -63,6 +63,7 @@ def latency(
     missing = [path for path in videos or [] if not path.exists()]
     if missing:
         raise UsageError(f"{missing[0]}: no such file")
+    output.mkdir(parents=True, exist_ok=True)
     reports = []
     with _queries(videos) as queries:
         for settings in profile_settings(profile or ()):
@@ -131,6 +132,5 @@ def _measure(
 
 
 def _write(path: Path, profile_report: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json_text.dumps(profile_report, indent=1) + "\n", encoding="utf-8")
