@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,6 +33,11 @@ class DocumentedApp(FastAPI):
         self._making = threading.Lock()
         super().__init__(**options)
         self.direct: dict[tuple[str, str], DirectRoute] = {}
+
+    def add_routes(self, router: APIRouter) -> None:
+        """Add the routes of a router as they are. `include_router` would make each of them a second time,
+        at the first request, to add what an app gives to its routers; this one gives nothing."""
+        self.router.routes.extend(router.routes)
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once, which takes most of a second. Thread-safe."""

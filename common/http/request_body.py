@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import orjson
@@ -132,9 +133,11 @@ def as_model(model: type[Model], fields: Mapping[str, Any]) -> Model:
         raise UsageError(f"{where or 'the body'}: {message}") from None
 
 
+@cache
 def documented_body(model: type[BaseModel]) -> dict[str, Any]:
     """The request body in OpenAPI, for `openapi_extra` of a route that uses `read_model`. FastAPI would
-    document a body parameter by itself, but it reads bodies without limits."""
+    document a body parameter by itself, but it reads bodies without limits. Made once for each model, so
+    it is not to be changed."""
     content = {JSON_TYPE: {"schema": model.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -245,7 +245,7 @@ def new_app(
     # The middleware added last runs first: a page of another origin is refused before its key is checked.
     app.add_middleware(RequestGuard, settings=settings)
     app.add_middleware(RequestLog, settings=settings, metrics=metrics)
-    app.include_router(health_router(health, metrics))
+    app.add_routes(health_router(health, metrics))
     return app
 
 

@@ -69,44 +69,42 @@ def api_app(
     page = page_files()
     open_paths = [path for file in page for path in file.paths]
     app = new_app("StoryHash", health, metrics, settings, access, open_paths)
-    app.include_router(page_router(page))
+    app.add_routes(page_router(page))
     reviews = None if access is None else Reviews(lambda: access.state)
     queries = MatchQueries(embed, metrics, reviews, transforms)
     uploads = UploadStore(settings, metrics)
     add_search(app, catalogue, metrics, queries.curation)
-    app.include_router(match_router(catalogue, queries, metrics, uploads))
+    app.add_routes(match_router(catalogue, queries, metrics, uploads))
     if jobs is not None:
-        app.include_router(jobs_router(jobs, catalogue, uploads))
+        app.add_routes(jobs_router(jobs, catalogue, uploads))
     if reviews is not None:
-        app.include_router(match_store_router(reviews, catalogue))
-        app.include_router(exception_router(reviews, catalogue))
-        app.include_router(evidence_router(reviews, catalogue))
-        app.include_router(feedback_router(reviews))
+        app.add_routes(match_store_router(reviews, catalogue))
+        app.add_routes(exception_router(reviews, catalogue))
+        app.add_routes(evidence_router(reviews, catalogue))
+        app.add_routes(feedback_router(reviews))
     # Before the videos' own routes, which take any id.
-    app.include_router(states_router(catalogue))
-    app.include_router(content_router(catalogue, settings))
-    app.include_router(thumbnail_router(catalogue))
+    app.add_routes(states_router(catalogue))
+    app.add_routes(content_router(catalogue, settings))
+    app.add_routes(thumbnail_router(catalogue))
     state = None if reviews is None else lambda: reviews.state
     folder = None if backups is None else backups.folder
-    app.include_router(erasure_router(catalogue, state, folder, only_answers=backups is None))
+    app.add_routes(erasure_router(catalogue, state, folder, only_answers=backups is None))
     limits = BankLimits(catalogue)
-    app.include_router(
-        new_videos_router(catalogue, uploads, limits, add_video, add_upload, reviews)
-    )
-    app.include_router(videos_router(catalogue, limits, reviews, deletions))
+    app.add_routes(new_videos_router(catalogue, uploads, limits, add_video, add_upload, reviews))
+    app.add_routes(videos_router(catalogue, limits, reviews, deletions))
     if reviews is not None:
-        app.include_router(video_changes_router(catalogue, describe_video, reviews, limits))
-        app.include_router(bank_router(catalogue, reviews))
+        app.add_routes(video_changes_router(catalogue, describe_video, reviews, limits))
+        app.add_routes(bank_router(catalogue, reviews))
     if generations is not None:
-        app.include_router(generations_router(generations))
+        app.add_routes(generations_router(generations))
     if staged is not None:
-        app.include_router(staged_router(staged))
+        app.add_routes(staged_router(staged))
     if backups is not None:
-        app.include_router(snapshots_router(backups))
+        app.add_routes(snapshots_router(backups))
     if access is not None:
-        app.include_router(key_router(access))
-        app.include_router(audit_router(access))
+        app.add_routes(key_router(access))
+        app.add_routes(audit_router(access))
         if webhooks is not None:
-            app.include_router(webhook_router(access, webhooks))
+            app.add_routes(webhook_router(access, webhooks))
             document_events(app)
     return app

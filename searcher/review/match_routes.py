@@ -229,7 +229,7 @@ def match_store_router(reviews: Reviews, catalogue: Catalogue) -> APIRouter:
         only = MatchFilter(visible=caller.banks, video_id=video_id)
         return json_response(await run(lambda: page(only, cursor, limit)))
 
-    router.include_router(of_videos)
+    router.routes.extend(of_videos.routes)
     return router
 
 

@@ -49,7 +49,7 @@ def app_over(access: Access, settings: HttpSettings) -> object:
     async def forgotten() -> Response:
         return Response(status_code=204)
 
-    app.include_router(key_router(access))
+    app.add_routes(key_router(access))
     return app
 
 

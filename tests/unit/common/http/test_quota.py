@@ -56,7 +56,7 @@ def client(state: State) -> Iterator[Client]:
     async def search() -> Response:
         return Response()
 
-    app.include_router(key_router(access))
+    app.add_routes(key_router(access))
     with Client(app) as opened:
         yield opened
 

@@ -30,7 +30,7 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             access_over(state, settings),
             [path for file in files for path in file.paths],
         )
-        app.include_router(page.page_router(files))
+        app.add_routes(page.page_router(files))
         with Client(app) as client:
             index = client.get("/")
             again = client.get("/", headers={"If-None-Match": index.headers["etag"]})

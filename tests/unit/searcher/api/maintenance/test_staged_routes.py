@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
 from common.http.health import Health
 from common.http.server import HttpServer, new_app
@@ -57,8 +56,8 @@ def index(tmp_path: Path, rng: np.random.Generator) -> Iterator[LocalIndex]:
 @pytest.fixture
 def server(index: LocalIndex) -> Iterator[str]:
     metrics = Metrics.create("search")
-    api: FastAPI = new_app("StoryHash", Health(None, (), 60.0), metrics)
-    api.include_router(staged_router(Waiting(index)))
+    api = new_app("StoryHash", Health(None, (), 60.0), metrics)
+    api.add_routes(staged_router(Waiting(index)))
     with HttpServer(api, HttpSettings(port=0)) as started:
         yield started.url
 

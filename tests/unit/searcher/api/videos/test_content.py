@@ -48,7 +48,7 @@ class Films:
         http = HttpSettings(content_folders=folders, **settings)
         app = new_app("test", Health(None, (), 60.0), Metrics.create("test"), http, access)
         catalogue: Any = self
-        app.include_router(content_router(catalogue, http))
+        app.add_routes(content_router(catalogue, http))
 
         # Stands for the route of the video itself, which takes any id.
         @app.get("/v1/videos/{video_id:any_id}")

@@ -90,7 +90,7 @@ def server(data: Path, tmp_path: Path) -> Iterator[str]:
             tmp_path / "backups", 2, lambda: Source(index, data, "", state_is_elsewhere=True)
         )
         api = new_app("StoryHash", Health(None, (), 60.0), Metrics.create("serve"))
-        api.include_router(snapshots_router(made))
+        api.add_routes(snapshots_router(made))
         with HttpServer(api, HttpSettings(port=0)) as started:
             yield started.url
         made.close()
