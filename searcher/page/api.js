@@ -120,6 +120,9 @@ export function withQuery(path, parameters) {
   return text ? `${path}?${text}` : path;
 }
 
+// A reload or a closed tab would lose what is sent already, so the browser asks first.
+const askFirst = (event) => event.preventDefault();
+
 /** Send a file as the body of a POST. onProgress(sent, total) in bytes. Raises ApiError. */
 export function upload(path, file, { signal, onProgress }) {
   return new Promise((resolve, reject) => {
@@ -138,7 +141,9 @@ export function upload(path, file, { signal, onProgress }) {
     };
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+    request.onloadend = () => window.removeEventListener("beforeunload", askFirst);
     signal?.addEventListener("abort", () => request.abort());
+    window.addEventListener("beforeunload", askFirst);
     request.send(file);
   });
 }

@@ -31,6 +31,13 @@ window.fetch = (path, options) => !String(path).startsWith("/v1/videos") ? fetch
     window.answerNow = () => fetched(path, options).then(done, fail);
   });
 """
+# An upload goes on when `go` is called.
+HELD = """
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (body) { window.go = () => send.call(this, body); };
+"""
+# Whether the page can be left without a question.
+LEAVES = "return window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
 # A proxy has its own page for every upload.
 PROXY = """
 window.XMLHttpRequest = class {
@@ -181,6 +188,24 @@ def test_a_question_that_is_cancelled_at_once_is_not_sent(
     wait_for(browser, ".result .notice", "Cancelled")
     assert browser.execute_script("return window.sent") == 0
     assert errors(browser) == []
+
+
+def test_the_browser_asks_before_an_upload_is_lost_by_a_reload(
+    browser: Any, service: Served, films: Path
+) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    opened_ask(browser, service)
+    browser.execute_script(HELD)
+    browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
+    wait_for(browser, ".progress", "Starting")
+    WebDriverWait(browser, WAIT_SECONDS).until(
+        lambda _: browser.execute_script("return !!window.go")
+    )
+    assert browser.execute_script(LEAVES) is False
+    browser.execute_script("window.go()")
+    wait_for(browser, ".result h2")
+    assert browser.execute_script(LEAVES) is True
 
 
 def test_what_a_proxy_answers_is_said_to_be_no_answer(
