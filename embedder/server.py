@@ -128,8 +128,9 @@ def embed_app(
         look: Annotated[
             PassName,
             Query(
-                description="Which pass: `first` embeds the whole picture, `closer` parts of it, turned "
-                "and inverted, at some moments, `thorough` the same at many."
+                description="Which pass: `first` embeds the whole picture and a picture within it, "
+                "`closer` other parts of it, turned and inverted, at some moments, `thorough` the "
+                "same at many."
             ),
         ] = "first",
         within: Annotated[

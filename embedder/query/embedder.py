@@ -33,7 +33,7 @@ from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
 from embedder.visual.regions import FOUND
-from embedder.visual.views import apply_view, brighten_dark
+from embedder.visual.views import IDENTITY, apply_view, brighten_dark
 
 # The last is one frame: it says when a copy begins and ends.
 WINDOW_SECONDS = (4.0, 2.0, 0.5)
@@ -156,7 +156,9 @@ class QueryEmbedder:
         seen = sorted([*known, *new], key=lambda one: one.start_seconds)
         if not seen and seen_seconds is None:
             raise ValueError("segments: expected at least one, got none")
-        by_view: dict[str, list[ViewFeatures]] = {name: [] for name in self._views(query_pass)}
+        by_view: dict[str, list[ViewFeatures]] = {
+            name: [] for name in query_pass.views(self._stage.visual)
+        }
         for part in (view for one in seen for view in one.views):
             by_view[part.name].append(part)
         spans = [(one.start_seconds, one.end_seconds) for one in seen]
@@ -184,7 +186,7 @@ class QueryEmbedder:
         frames in these parts of the query are embedded; a clip outside them is not opened if its action
         features are known. Raises VideoError for a damaged clip, and CancelledError.
         """
-        names = self._views(query_pass)
+        names = query_pass.views(self._stage.visual)
         before_seconds = -1.0
         open_segment = partial(self._open, actions, within)
         for segment, (sampled, action) in one_ahead(open_segment, segments):
@@ -198,14 +200,9 @@ class QueryEmbedder:
                 times = sampled.pts_seconds
                 chosen = query_pass.chosen(times, length_seconds, before_seconds, within)
                 last = float(times.max(initial=-1.0))
-                if chosen.any():
-                    views = self._through_views(names, sampled, np.flatnonzero(chosen))
+                views = self._through_views(names, sampled, np.flatnonzero(chosen))
             before_seconds = max(before_seconds, last)
             yield SegmentFeatures(ref.start_seconds, ref.end_seconds, action, tuple(views))
-
-    def _views(self, query_pass: QueryPass) -> tuple[str, ...]:
-        visual = self._stage.visual
-        return visual.views if query_pass.first else visual.closer_views
 
     def _open(
         self, actions: dict[float, Float32Array], within: TimeSpans, segment: Segment
@@ -223,25 +220,17 @@ class QueryEmbedder:
     def _through_views(
         self, names: tuple[str, ...], sampled: SampledFrames, chosen: Int64Array
     ) -> list[ViewFeatures]:
-        """Embed one segment's chosen frames through each view: together, or a few views at a time if
-        there are many large pictures."""
+        """Embed one segment's frames through each view: together, or a few views at a time if there are
+        many large pictures. Of the whole picture every frame is embedded, otherwise the chosen ones."""
         features: list[ViewFeatures] = []
         waiting: list[tuple[str, SampledFrames]] = []
         for name in names:
             if sum(shown_frames.frames.nbytes for _, shown_frames in waiting) > _PICTURE_BYTES:
                 features += self._described(waiting)
                 waiting = []
-            # Regions are found in all frames of the segment; only the chosen frames are embedded.
-            looked_for = name in FOUND
-            part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
-            if part is None:
-                continue
-            if looked_for:
-                part = part[chosen]
-            usable = sampled.informative[chosen]
-            if part.shape[1:] != sampled.frames.shape[1:]:
-                usable = usable & informative(part)
-            waiting.append((name, SampledFrames(part, usable, sampled.pts_seconds[chosen])))
+            seen = sampled if name == IDENTITY else _through(name, sampled, chosen)
+            if seen is not None:
+                waiting.append((name, seen))
         return features + self._described(waiting)
 
     def _described(self, views: Sequence[tuple[str, SampledFrames]]) -> list[ViewFeatures]:
@@ -250,6 +239,23 @@ class QueryEmbedder:
             ViewFeatures(name, described, frames.informative, frames.pts_seconds)
             for (name, frames), described in zip(views, rows, strict=True)
         ]
+
+
+def _through(name: str, sampled: SampledFrames, chosen: Int64Array) -> SampledFrames | None:
+    """The chosen frames through a view; None if it shows nothing of them."""
+    if not len(chosen):
+        return None
+    # Regions are found in all frames of the segment.
+    looked_for = name in FOUND
+    part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
+    if part is None:
+        return None
+    if looked_for:
+        part = part[chosen]
+    usable = sampled.informative[chosen]
+    if part.shape[1:] != sampled.frames.shape[1:]:
+        usable = usable & informative(part)
+    return SampledFrames(part, usable, sampled.pts_seconds[chosen])
 
 
 def _with_dark_frames(sampled: SampledFrames) -> SampledFrames:
@@ -294,7 +300,7 @@ def windows_of(
             view.rows, view.informative, view.pts_seconds, starts, ends, pooling
         )
         informative &= distinct_windows(view.pts_seconds, starts, ends)
-        if informative.any() or view.name == "identity":
+        if informative.any() or view.name == IDENTITY:
             by_view.append(
                 (view.name, fuse(pooled[informative], action[informative], fusion), informative)
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import EVERYWHERE, BoolArray, Float64Array, PassName, TimeSpans
+from embedder.visual.base import VisualBackend
 
 # Second pass: seconds between moments, and maximum number of moments per query.
 _STEP_SECONDS, _MOMENTS = 3.0, 24
@@ -17,21 +18,28 @@ _THOROUGH_STEP_SECONDS = 1.0
 class QueryPass:
     """Which views a pass embeds, and how often.
 
-    name: `first` embeds the whole picture at the backend's frame rate. `closer` embeds it rotated, with
-    inverted colours and in parts, at one moment every `step_seconds`; fewer if there is much to embed, so
-    that there are at most `moments` of them. `thorough` has no such limit.
+    name: `first` embeds the whole picture at the backend's frame rate, and a picture within it at one
+    moment every `step_seconds`. `closer` embeds the picture rotated, with inverted colours and in parts,
+    as often; less often if there is much to embed, so that there are at most `moments` moments.
+    `thorough` has no such limit.
     """
 
     name: PassName
-    first: bool
     step_seconds: float = _STEP_SECONDS
     moments: int | None = _MOMENTS
+
+    def views(self, visual: VisualBackend) -> tuple[str, ...]:
+        """The views that it embeds, of those of a backend."""
+        if self.name == "first":
+            return visual.views
+        again = visual.views[1:] if self.name == "thorough" else ()
+        return visual.closer_views + again
 
     @property
     def cache_key(self) -> str:
         """A part of the key of cached features. If its text changes, no cached feature is found."""
         return (
-            f"Look(name={self.name!r}, first={self.first!r}, step_seconds={self.step_seconds!r}, "
+            f"Look(name={self.name!r}, first=False, step_seconds={self.step_seconds!r}, "
             f"moments={self.moments!r})"
         )
 
@@ -48,11 +56,8 @@ class QueryPass:
         before_seconds: float = -1.0,
         within: TimeSpans = EVERYWHERE,
     ) -> BoolArray:
-        """bool (T,): selects the first frame of every step, if it is in `within`; every frame in a first
-        pass. pts_seconds: increasing. before_seconds: the time of the last frame before these, if there
-        is one."""
-        if self.first:
-            return np.ones(len(pts_seconds), dtype=bool)
+        """bool (T,): selects the first frame of every step, if it is in `within`. pts_seconds:
+        increasing. before_seconds: the time of the last frame before these, if there is one."""
         times = np.concatenate([[before_seconds], pts_seconds])
         slots = np.floor(times / self.step(duration_seconds) + 1e-3)
         chosen: BoolArray = slots[1:] != slots[:-1]
@@ -73,9 +78,9 @@ def seconds_in(within: TimeSpans, start_seconds: float, end_seconds: float) -> f
     return sum(max(0.0, length) for length in lengths)
 
 
-FIRST = QueryPass("first", True)
-CLOSER = QueryPass("closer", False)
-THOROUGH = QueryPass("thorough", False, _THOROUGH_STEP_SECONDS, None)
+FIRST = QueryPass("first", moments=None)
+CLOSER = QueryPass("closer")
+THOROUGH = QueryPass("thorough", _THOROUGH_STEP_SECONDS, None)
 PASSES: dict[PassName, QueryPass] = {
     query_pass.name: query_pass for query_pass in (FIRST, CLOSER, THOROUGH)
 }

@@ -138,7 +138,7 @@ class QuerySession(Closeable):
     ) -> QueryFeatures:
         span = piece.start_seconds, piece.end_seconds + max(WINDOW_SECONDS)
         query_pass = PASSES[pass_name]
-        known = self._ahead.take(*span) if query_pass.first else []
+        known = self._ahead.take(*span) if pass_name == "first" else []
         starts = {one.start_seconds for one in known}
         segments = self._video.segments.between(*span)
         return self._embedder.see(

@@ -33,7 +33,8 @@ class VisualBackend(Protocol):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """The views of the first pass, at every frame, `identity` first (embedder.visual.views)."""
+        """The views of the first pass (embedder.visual.views): `identity` first, at every frame; the
+        others at fewer moments."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.device import Device, check_device
 from embedder.golden_image import sample_pictures
 from embedder.normalise import unit
-from embedder.visual.views import BRIGHTENED, IDENTITY, REGION_NAMES
+from embedder.visual.views import BRIGHTENED, FIRST_VIEWS, OTHER_REGIONS
 from embedder.weights.checksum import weights_checksum
 from embedder.weights.hub import CLIP, Weights, find_weights
 from embedder.weights.loader import load_pretrained, loading
@@ -31,10 +31,10 @@ class ClipBackend:
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "median"
     # The network knows only upright pictures, so a rotated copy is found only after it is rotated back.
-    views = (IDENTITY,)
+    views = FIRST_VIEWS
     closer_views = (
         "flip_h", "flip_v", "rotate_90", "rotate_180", "rotate_270", "negative", BRIGHTENED,
-        *REGION_NAMES,
+        *OTHER_REGIONS,
     )  # fmt: skip
 
     def __init__(self, settings: ClipSettings, device: DeviceSettings) -> None:

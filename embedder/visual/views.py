@@ -27,6 +27,10 @@ _WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
 BRIGHTENED = "brightened"
 WHOLE_NAMES = (*_WHOLE, BRIGHTENED)
 REGION_NAMES = (*CUT_NAMES, *FOUND)
+INNER = "inner"
+FIRST_VIEWS = (IDENTITY, INNER)
+"""The whole picture, and a picture within it, which may be a copy although the rest is one, too."""
+OTHER_REGIONS = tuple(name for name in REGION_NAMES if name != INNER)
 VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
 
 

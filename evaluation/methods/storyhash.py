@@ -11,6 +11,7 @@ from embedder.pooling import Pooling
 from embedder.query.embedder import windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import in_spans
+from embedder.visual.views import FIRST_VIEWS
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import ScoredMatch
 from evaluation.experiment.protocol import REAL, Dataset, Query
@@ -115,7 +116,7 @@ class MatcherMethod:
                 _part(view, within)
                 for view in features.views
                 if self._configuration.sees(view.name)
-                and (view.name == "identity") == (name == "first")
+                and (view.name in FIRST_VIEWS) == (name == "first")
             )
             of_pass = replace(features, views=views)
             return windows_of("", _MODEL, of_pass, self._pooling, self._configuration.fusion)

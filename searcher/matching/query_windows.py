@@ -43,20 +43,18 @@ class QueryWindows:
 
     @classmethod
     def of(cls, *passes: QueryEmbedding) -> QueryWindows:
-        """Combine passes over the same windows. Raises ValueError if the windows differ or a view name
-        occurs twice."""
+        """Combine passes over the same windows. A view of two passes is that of the last one, which has
+        more windows. Raises ValueError if the windows differ."""
         first, *others = passes
         for other in others:
             first.check_same_windows(other)
-        views = [
-            ViewWindows(name, np.flatnonzero(known), embedded.vectors[number, known])
+        views = {
+            name: ViewWindows(name, np.flatnonzero(known), embedded.vectors[number, known])
             for embedded in passes
             for number, (name, known) in enumerate(
                 zip(embedded.views, embedded.informative, strict=True)
             )
-        ]
-        if len({view.name for view in views}) < len(views):
-            raise ValueError("passes: expected views of different names")
+        }
         long = first.window_end_seconds - first.window_start_seconds >= _SEARCHED_SECONDS
         return cls(
             first.uri,
@@ -64,7 +62,7 @@ class QueryWindows:
             first.model_id,
             Spans(first.window_start_seconds, first.window_end_seconds),
             long if long.any() else np.ones(len(long), dtype=bool),
-            tuple(views),
+            tuple(views.values()),
         )
 
     @property

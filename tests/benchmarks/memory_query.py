@@ -60,7 +60,8 @@ with open_for_queries(load_settings()) as services:
     visual = OfflineBackend
 
     def look(name):
-        views, share = (visual.views, 1.0) if name == "first" else (visual.closer_views, 0.05)
+        views = visual.views if name == "first" else visual.closer_views
+        share = 1.0 if name == "first" else 0.05
         for piece in pieces_of(seconds):
             starts, ends = window_grid(seconds, piece.start_seconds, piece.end_seconds)
             known = rng.random((len(views), len(starts))) < share

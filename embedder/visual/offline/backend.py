@@ -14,7 +14,7 @@ from common.runtime_tuning import usable_cores
 from common.types import VISUAL_DIMENSION, Float32Array, UInt8Array
 from embedder.normalise import unit
 from embedder.onnx_runtime import open_session
-from embedder.visual.views import BRIGHTENED, IDENTITY, REGION_NAMES
+from embedder.visual.views import BRIGHTENED, FIRST_VIEWS, OTHER_REGIONS
 from embedder.weights.checksum import weights_checksum
 
 WEIGHTS_PATH = Path(__file__).with_name("network.onnx")
@@ -30,10 +30,10 @@ class OfflineBackend:
     frames_per_second = 2.0
     batch_pictures = _BATCH
     pooling: Literal["mean", "median"] = "mean"
-    views = (IDENTITY,)
+    views = FIRST_VIEWS
     # The network was trained to ignore mirroring, so `flip_h` would equal `identity` and `flip_v` would
     # equal `rotate_180`.
-    closer_views = ("rotate_90", "rotate_180", "rotate_270", "negative", BRIGHTENED, *REGION_NAMES)
+    closer_views = ("rotate_90", "rotate_180", "rotate_270", "negative", BRIGHTENED, *OTHER_REGIONS)
 
     def __init__(self, threads: int | None = None, path: Path = WEIGHTS_PATH) -> None:
         """threads: cores that one call may use; None means all cores that this process may use."""

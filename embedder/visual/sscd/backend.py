@@ -10,7 +10,7 @@ from common.settings import DeviceSettings, SscdSettings
 from common.types import Float32Array, UInt8Array
 from embedder.normalise import unit
 from embedder.visual.sscd.weights import is_torchscript, weights_path
-from embedder.visual.views import BRIGHTENED, IDENTITY, REGION_NAMES
+from embedder.visual.views import BRIGHTENED, FIRST_VIEWS, OTHER_REGIONS
 from embedder.weights.checksum import weights_checksum
 
 # Pictures are scaled to a square, so nothing is cut off. A side of 288 finds small insets that 224 misses
@@ -40,10 +40,10 @@ class SscdBackend:
     name = "sscd"
     frames_per_second = 2.0
     pooling: Literal["mean", "median"] = "mean"
-    views = (IDENTITY,)
+    views = FIRST_VIEWS
     # The network is nearly blind to mirroring and to rotations by 90 and 180 degrees: the whole picture
     # finds them at a similarity of 0.75 and more. `middle` found no copy that another view does not find.
-    closer_views = ("negative", BRIGHTENED, *(name for name in REGION_NAMES if name != "middle"))
+    closer_views = ("negative", BRIGHTENED, *(name for name in OTHER_REGIONS if name != "middle"))
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,18 +13,38 @@ from common.types import (
     ACTION_DIMENSION,
     EVERYWHERE,
     VISUAL_DIMENSION,
+    Float32Array,
     Float64Array,
+    FrameBatch,
+    PassName,
     Segment,
     SegmentRef,
     TimeSpans,
+    UInt8Array,
 )
+from common.video import encode_clip
 from embedder.encoders import DecodedClip
 from embedder.query.embedder import QueryEmbedder, distinct_windows, window_grid, windows_of
 from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
+from embedder.visual.views import FIRST_VIEWS
 from tests.support.counting import CountingBackend, CountingTracker, segment
+
+
+class Whole(CountingBackend):
+    """With the views of the backends of the product, and one region. The fourth value of a vector is the
+    brightness of the picture."""
+
+    views = FIRST_VIEWS
+    closer_views = ("left",)
+
+    def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
+        rows = np.zeros((len(pictures), VISUAL_DIMENSION), dtype=np.float32)
+        share = np.array([picture.mean() / 255.0 for picture in pictures])
+        rows[:, 3], rows[:, 4] = share, 1.0 - share
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def moments(count: int) -> Float64Array:
@@ -44,9 +65,11 @@ def seen(seconds: float, *views: ViewFeatures) -> QueryFeatures:
     return QueryFeatures(seconds, np.array([[0.0, seconds]]), actions, views)
 
 
-def test_the_first_look_sees_every_frame_and_a_closer_one_a_moment_every_three_seconds() -> None:
+def test_first_and_second_pass_have_a_moment_every_three_seconds_and_a_thorough_one_every_second() -> (
+    None
+):
     pts = moments(24)
-    assert FIRST.chosen(pts, 12.0).all()
+    assert pts[FIRST.chosen(pts, 12.0)].tolist() == [0.0, 3.0, 6.0, 9.0]
     assert pts[CLOSER.chosen(pts, 12.0)].tolist() == [0.0, 3.0, 6.0, 9.0]
     assert pts[THOROUGH.chosen(pts, 12.0)].tolist() == list(range(12))
     assert list(PASSES) == ["first", "closer", "thorough"]
@@ -59,6 +82,7 @@ def test_the_cache_key_of_a_pass_keeps_the_text_it_had_when_caches_were_filled()
 def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
     pts = moments(7200)
     assert CLOSER.chosen(pts, 3600.0).sum() == 24
+    assert FIRST.chosen(pts, 3600.0).sum() == 1200
     assert THOROUGH.chosen(pts, 3600.0).sum() == 3600
 
 
@@ -76,7 +100,33 @@ def test_a_second_pass_over_parts_of_a_query_sees_those_of_its_moments_that_lie_
     within = ((3.0, 6.5), (9.5, 20.0))
     assert pts[CLOSER.chosen(pts, 12.0, within=within)].tolist() == [3.0, 6.0]
     assert not CLOSER.chosen(pts, 12.0, within=()).any()
-    assert FIRST.chosen(pts, 12.0, within=within).all()
+
+
+def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer(
+    rng: np.random.Generator,
+) -> None:
+    """A first pass has a moment every three seconds for it, a thorough pass every second."""
+    frames = rng.integers(0, 60, (16, 96, 128, 3)).astype(np.uint8)
+    bright = rng.integers(150, 255, (16, 6, 8, 3)).astype(np.uint8)
+    frames[:, 24:72, 24:88] = bright.repeat(8, axis=1).repeat(8, axis=2)
+    embedder = QueryEmbedder(EmbedderStage("t", Whole(), CountingTracker(), sampling="none"))
+    clips = SegmentSpool()
+    for start in (0.0, 2.0, 4.0):
+        batch = FrameBatch(frames, start + np.arange(16) / 8.0)
+        clip = encode_clip(batch, start_seconds=start, max_bytes=1 << 22)
+        clips.add(Segment(SegmentRef("query", start, start + 2.0), clip))
+    with QuerySession(embedder, "query", DecodedVideo(clips, 6.0)) as query:
+        passes = {name: query.features(name) for name in PASSES}
+
+    def times(name: PassName) -> dict[str, list[float]]:
+        return {view.name: view.pts_seconds.tolist() for view in passes[name].views}
+
+    assert times("first") == {"identity": moments(12).tolist(), "inner": [0.0, 3.0]}
+    assert times("closer") == {"left": [0.0, 3.0]}
+    every_second = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert times("thorough") == {"left": every_second, "inner": every_second}
+    # What is described is the bright picture within the dark one.
+    assert passes["first"].view("inner").rows[:, 3].min() > 0.8
 
 
 def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None:
