@@ -155,8 +155,11 @@ def _line_of_path(
         return best
     # The path tells the tempo too.
     nearest = max(lines, key=lambda line: line.similarity)
-    agreed = nearest.similarity >= on_path - _AGREED_LOSS and agrees(nearest)
-    return nearest if agreed else None
+    if nearest.similarity >= on_path - _AGREED_LOSS and agrees(nearest):
+        return nearest
+    # A tempo between those that are tried, such as 25/24, leaves every line in a minute.
+    fitted = _fitted_line(similarity, times, frames.ref_seconds, ref_times)
+    return fitted if fitted is not None and fitted.similarity >= on_path - loss else None
 
 
 def _advances(times: Float64Array, ref_times: Float64Array) -> bool:
@@ -207,6 +210,22 @@ def _lines(similarity: Float32Array, query: Float64Array, ref: Float64Array) -> 
         top = int(np.argmax(values))
         found.append(_Line(tempo, float(offsets[top]) + _between(values, top), float(values[top])))
     return found
+
+
+def _fitted_line(
+    similarity: Float32Array, query: Float64Array, ref: Float64Array, path: Float64Array
+) -> _Line | None:
+    """The line through a path by least squares; None if the path is short or hardly advances. path:
+    float64 (n,), the reference times of the frames. The rest as for `_lines`."""
+    if len(query) < _MIN_FRAMES_OF_TEMPO:
+        return None
+    tempo = round(float(np.polyfit(query - query.mean(), path, 1)[0]), 3)
+    if abs(tempo) < _MIN_PACE:
+        return None
+    offset = float(path.mean() - tempo * query.mean())
+    inside = np.ones((1, len(query)), dtype=bool)
+    at = (tempo * query + offset)[None]
+    return _Line(tempo, offset, float(mean_along(similarity, at, ref, inside)[0]))
 
 
 def _between(values: Float64Array, at: int) -> float:

@@ -124,6 +124,22 @@ def test_another_tempo_is_told(rng: np.random.Generator, tempo: float) -> None:
     assert ranges(found)[2:] == pytest.approx((2.0, 14.0), abs=0.6)
 
 
+@pytest.mark.parametrize("tempo", [25 / 24, 1.5])
+def test_a_tempo_between_those_that_are_tried_is_told(
+    rng: np.random.Generator, tempo: float
+) -> None:
+    # Eight frames per second, as the query's lie between those of the reference. After a second nothing
+    # of a frame is left.
+    some = np.cumsum(rng.normal(0, 1, (8 * 60, VISUAL_DIMENSION)), axis=0)
+    rows = (some[8:] - some[:-8]).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    film, query = Reference(rows[::4]), query_of(rows[(np.arange(60) * 4 * tempo).astype(int) + 64])
+    run = rough(query, (8.0, 8.0 + 30 * tempo))
+    found = refine(run, around(run, query, film), STRANGERS)
+    assert found.tempo == pytest.approx(tempo, abs=0.02)
+    assert ranges(found) == pytest.approx((0.0, 30.0, 8.0, 8.0 + 30 * tempo), abs=0.6)
+
+
 def test_what_is_out_of_order_has_the_range_of_all_that_is_shown(rng: np.random.Generator) -> None:
     rows = walk(rng, 40)
     film, query = Reference(rows), query_of(np.concatenate([rows[20:28], rows[8:16]]))
