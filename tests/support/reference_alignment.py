@@ -132,7 +132,7 @@ def _fit(
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
-    if len(tempi) > 1 and float(similarity.max(axis=1).mean()) - best_value > line_fit.OUT_OF_ORDER:
+    if float(similarity.max(axis=1).mean()) - best_value > line_fit.OUT_OF_ORDER:
         return None
     return best
 

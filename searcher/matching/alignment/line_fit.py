@@ -40,7 +40,7 @@ def fit_line(
         for offset, value in zip(offsets, values.tolist(), strict=True):
             if value > best_value + 1e-6:
                 best, best_value = (tempo, offset), value
-    if len(tempi) > 1 and float(peaks.values[rows].mean()) - best_value > OUT_OF_ORDER:
+    if float(peaks.values[rows].mean()) - best_value > OUT_OF_ORDER:
         return None
     return best
 

@@ -282,6 +282,16 @@ def test_a_film_that_repeats_itself_is_matched_from_end_to_end(rng: np.random.Ge
     assert ranges(report) == pytest.approx([0, 24, 0, 24], abs=0.5)
 
 
+def test_a_short_film_shown_again_and_again_has_no_order_in_time(rng: np.random.Generator) -> None:
+    short = film(rng, 6)
+    shard = Shard(SearcherSettings())
+    shard.add(embeddings("loop", short))
+    report = make_matcher(shard).match(query(copied(rng, np.tile(short, (5, 1)))))
+    assert report.decision == "copy"
+    assert ranges(report) == pytest.approx([0, 30, 0, 6], abs=0.5)
+    assert report.matches[0].evidence["tempo"] is None
+
+
 @pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
 def test_a_query_shorter_than_a_segment_is_found(
     matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator, seconds: float
