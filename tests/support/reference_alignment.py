@@ -45,6 +45,8 @@ def align(
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     if len(times) == 1 and frames:
         apart = locating_windows.LONE_FRAME_SECONDS
+    if frames:
+        apart = min(apart, locating_windows.longest_step(windows))
     max_gap_seconds = max(MAX_GAP_SECONDS, locating_windows.MAX_GAP_WINDOWS * apart)
     located = LocatingWindows(order, times, frames, apart if frames else 0.0, max_gap_seconds)
     runs = [

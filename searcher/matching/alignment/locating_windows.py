@@ -14,8 +14,9 @@ from searcher.matching.alignment.run import MAX_GAP_SECONDS, Spans
 MAX_GAP_WINDOWS = 1.3
 # A window shorter than this is one frame, located at its start.
 FRAME_SECONDS = 1.0
-# Frames of a closer pass are further apart. If a view has only one, the next one would be this far away.
-LONE_FRAME_SECONDS = 3.0
+# Frames of a closer pass are so far apart, or there are so many of them. If a view has only one, the next
+# one would be LONE_FRAME_SECONDS away.
+LONE_FRAME_SECONDS, MOST_FRAMES = 3.0, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class LocatingWindows:
         # A frame shows the moment at which its window starts.
         times = windows.starts[rows] if frames else (windows.starts[rows] + windows.ends[rows]) / 2
         apart = float(np.median(np.diff(times))) if len(times) > 1 else LONE_FRAME_SECONDS * frames
+        if frames:
+            # Frames further apart lie in different parts of the query: the view is not of every picture, or
+            # copies lie between.
+            apart = min(apart, longest_step(windows))
         max_gap_seconds = max(MAX_GAP_SECONDS, MAX_GAP_WINDOWS * apart)
         return cls(rows, times, frames, apart if frames else 0.0, max_gap_seconds)
 
@@ -64,6 +69,12 @@ class LocatingWindows:
         if end - start < 1e-3:
             return float(windows.starts[self.rows[first]]), float(windows.ends[self.rows[last]])
         return float(start), end
+
+
+def longest_step(windows: Spans) -> float:
+    """The seconds between two frames of a closer pass, at most."""
+    seconds = float(windows.ends.max() - windows.starts.min())
+    return max(LONE_FRAME_SECONDS, seconds / MOST_FRAMES)
 
 
 def finest_of(windows: Spans, usable: BoolArray) -> BoolArray:

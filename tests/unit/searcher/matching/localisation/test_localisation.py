@@ -299,6 +299,8 @@ def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
         # The view shows nothing in a part of the query.
         (20, (0, 11), [0, 6, 12, 18], (0.0, 10.5)),
         (20, (9, 20), [18, 24, 30, 36], (7.5, 20.0)),
+        # The view shows nothing in the middle of the query.
+        (20, (6, 10), [16, 28, 36], (6.5, 9.5)),
         # One moment.
         (2, (0, 2), [0], (0.0, 2.0)),
         (3, (0, 3), [0], (0.0, 3.0)),
