@@ -41,8 +41,8 @@ class LocatingWindows:
         times = windows.starts[rows] if frames else (windows.starts[rows] + windows.ends[rows]) / 2
         apart = float(np.median(np.diff(times))) if len(times) > 1 else LONE_FRAME_SECONDS * frames
         if frames:
-            # Frames further apart lie in different parts of the query: the view is not of every picture, or
-            # copies lie between.
+            # Frames further apart lie in different parts of the query: the view is not of every picture,
+            # or copies lie between.
             apart = min(apart, longest_step(windows))
         max_gap_seconds = max(MAX_GAP_SECONDS, MAX_GAP_WINDOWS * apart)
         return cls(rows, times, frames, apart if frames else 0.0, max_gap_seconds)

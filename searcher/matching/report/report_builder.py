@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -20,8 +20,9 @@ from searcher.matching.protocols import SegmentIndex
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.report.row_choice import FURTHER_SHARE
-from searcher.matching.report.run_matches import FramesOf, RunMatch, run_matches_of
+from searcher.matching.report.run_matches import FramesOf, RunMatch
 from searcher.matching.report.run_merge import best_of, merge_runs
+from searcher.matching.report.video_rows import VideoRows
 from searcher.matching.retrieval.candidate_order import MAX_CANDIDATES
 from searcher.matching.retrieval.retrieval import retrieve
 from searcher.matching.scoring.boilerplate import (
@@ -31,8 +32,7 @@ from searcher.matching.scoring.boilerplate import (
     document_frequencies,
 )
 from searcher.matching.scoring.calibration import Calibration, probability_of
-from searcher.matching.scoring.candidates import Candidate, Evidence
-from searcher.matching.scoring.false_positives import ChanceScores
+from searcher.matching.scoring.candidates import Candidate
 from searcher.matching.scoring.policy import Policies
 
 # Maximum number of matches kept between two pieces of a long query, about 2 kB each.
@@ -107,6 +107,10 @@ class ReportBuilder:
             config.most_candidates,
         )
         self._truncated = self._truncated or retrieval.truncated
+        rows = VideoRows(
+            *(query_windows, piece.number, retrieval, config.calibration, config.aligner),
+            frames_of if config.by_frames else None,
+        )
         for video_id in retrieval.candidates:
             # One candidate at a time, because its size grows with the length of the video.
             self._cancellation.check()
@@ -116,28 +120,7 @@ class ReportBuilder:
             candidate = Candidate.of(
                 query_windows, segments, retrieval.backgrounds, config.calibration
             )
-            best = _best(
-                [
-                    candidate.align_view(
-                        view,
-                        query_windows,
-                        retrieval.backgrounds,
-                        config.calibration,
-                        config.aligner,
-                    )
-                    for view in candidate.promising_views.tolist()
-                ],
-                config.calibration,
-            )
-            if best is not None:
-                self._run_matches += run_matches_of(
-                    best,
-                    query_windows,
-                    piece.number,
-                    frames_of if config.by_frames else None,
-                    config.calibration,
-                    ChanceScores(retrieval.tails, retrieval.backgrounds, config.calibration),
-                )
+            self._run_matches += rows.of(candidate)
         merged = merge_runs(self._run_matches)
         self._run_matches = best_of(merged, _MAX_RUN_MATCHES)
         if len(merged) > _MAX_RUN_MATCHES:
@@ -161,6 +144,7 @@ class ReportBuilder:
             self._match(run_match, frequency.get(run_match.video_id, 1))
             for run_match in self._run_matches
             if run_match.run.score >= FURTHER_SHARE * best[run_match.video_id].run.score
+            or run_match.is_copy(self._config.calibration)
         ]
         return self._report(matches, "")
 
@@ -256,15 +240,6 @@ class ReportBuilder:
             "copy_probability": policy.copy_probability,
             "review_probability": policy.review_probability,
         }
-
-
-def _best(found: Sequence[Evidence | None], calibration: Calibration) -> Evidence | None:
-    """The evidence of the view with the highest logit; None if there is none."""
-    return max(
-        (one for one in found if one is not None),
-        key=lambda one: one.logit(calibration),
-        default=None,
-    )
 
 
 def _without_windows(piece: QueryEmbedding) -> QueryEmbedding:

@@ -19,8 +19,8 @@ from searcher.matching.localisation.row_comparison import (
     at_line,
 )
 
-# Further runs of a video count as copies if their score is at least this fraction of its best run's
-# score.
+# Further runs of a video count if they are copies by themselves, or if their score is at least this
+# fraction of its best run's score.
 FURTHER_SHARE = 0.8
 # A row is dropped if this fraction of its query range lies in that of a better row.
 _ACROSS_SHARE = 0.5
@@ -36,13 +36,18 @@ Refine = Callable[[Run], Run]
 
 
 def choose_rows(
-    runs: tuple[Run, ...], comparison: Comparison, refine: Refine, probable: Callable[[Run], bool]
+    runs: tuple[Run, ...],
+    comparison: Comparison,
+    refine: Refine,
+    probable: Callable[[Run], bool],
+    is_copy: Callable[[Run], bool],
 ) -> list[Row]:
     """The rows of a video. runs: best first. refine: localises the ranges of a run. probable: whether a
-    run may be listed again for each repetition in the reference."""
+    run may be listed again for each repetition in the reference. is_copy: whether a run is a copy by
+    itself."""
     rows: list[Row] = []
     for run in runs:
-        if run.score < FURTHER_SHARE * runs[0].score:
+        if run.score < FURTHER_SHARE * runs[0].score and not is_copy(run):
             continue
         row = _supported(run, comparison, refine, first=run is runs[0])
         row = None if row is None else _on_line(row, rows, comparison)

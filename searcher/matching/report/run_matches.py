@@ -57,6 +57,10 @@ class RunMatch:
         """Log odds that the run is a copy."""
         return run_logit(self.run, self.view, self.background, calibration)
 
+    def is_copy(self, calibration: Calibration) -> bool:
+        """Whether the run is a copy by itself, with the thresholds of the calibration."""
+        return probability_of(self.logit(calibration)) >= calibration.copy_probability
+
 
 def run_matches_of(
     evidence: Evidence,
@@ -75,8 +79,10 @@ def run_matches_of(
         return run if frames_of is None else _refine(run, evidence, frames_of, calibration)
 
     def is_probable(run: Run) -> bool:
-        logit = run_logit(run, evidence.view, evidence.background, calibration)
-        return probability_of(logit) >= calibration.review_probability
+        return evidence.probability(run, calibration) >= calibration.review_probability
+
+    def is_copy(run: Run) -> bool:
+        return evidence.probability(run, calibration) >= calibration.copy_probability
 
     def time_of(row: Row) -> TimeEvidence:
         if frames_of is None or not is_probable(row.run):
@@ -89,9 +95,8 @@ def run_matches_of(
             return RangeEvidence()
         return range_evidence(row.localised, frames_of(evidence.view), evidence.segments)
 
-    rows = choose_rows(
-        runs, Comparison.of(query, evidence.view, evidence.segments), localised_of, is_probable
-    )
+    comparison = Comparison.of(query, evidence.view, evidence.segments)
+    rows = choose_rows(runs, comparison, localised_of, is_probable, is_copy)
     return [
         RunMatch(
             evidence.video_id,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float32Array, Float64Array, Int64Array, SegmentRef
+from common.types import BoolArray, Float32Array, Float64Array, Int64Array, SegmentRef
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment.run import Aligner, Run, Spans
 from searcher.matching.query_windows import QueryWindows, ViewWindows
-from searcher.matching.scoring.calibration import BackgroundScores, Calibration
+from searcher.matching.scoring.calibration import BackgroundScores, Calibration, probability_of
 
 # A view is aligned if its best window is at most this far below that of the best view.
 _NEAR = 0.1
@@ -44,6 +44,10 @@ class Evidence:
     def logit(self, calibration: Calibration) -> float:
         """Log odds that the best run is a copy."""
         return run_logit(self.runs[0], self.view, self.background, calibration)
+
+    def probability(self, run: Run, calibration: Calibration) -> float:
+        """Probability that a run is a copy."""
+        return probability_of(run_logit(run, self.view, self.background, calibration))
 
 
 def run_logit(run: Run, view: str, background: BackgroundScores, calibration: Calibration) -> float:
@@ -81,7 +85,21 @@ class Candidate:
     @property
     def promising_views(self) -> Int64Array:
         """int64 (n,): numbers of the views that are close to the best one."""
-        return np.flatnonzero(self.peaks >= self.peaks.max(initial=-2.0) - _NEAR)
+        return np.flatnonzero(self._promising())
+
+    def copy_views(self, calibration: Calibration) -> Int64Array:
+        """int64 (n,): numbers of the other views through which the video may be a copy all the same: the
+        query may show one part of it as it is, and another part edited."""
+        copies = [
+            calibration.probability(peak, np.inf) >= calibration.copy_probability
+            for peak in self.peaks.tolist()
+        ]
+        return np.flatnonzero(np.array(copies, dtype=bool) & ~self._promising())
+
+    def _promising(self) -> BoolArray:
+        """bool (V,)."""
+        promising: BoolArray = self.peaks >= self.peaks.max(initial=-2.0) - _NEAR
+        return promising
 
     def align_view(
         self,

@@ -25,7 +25,7 @@ from searcher.storage.video import Video
 from storyhash.profiles import PROFILES
 from tests.support.embeddings import MODEL_ID
 from tests.support.fixed_calibrations import fixed_calibration
-from tests.support.made_films import FPS, copied, embeddings, film, mirrored, query
+from tests.support.made_films import FPS, copied, edited, embeddings, film, mirrored, query
 
 
 def only_piece(video: Video, segments: VideoSegments) -> QueryEmbedding:
@@ -228,6 +228,34 @@ def test_a_part_shown_twice_gives_two_matches(
     ]
     assert [match.video_id for match in copies] == ["film-4", "film-4"]
     assert sorted(match.query_start_seconds for match in copies) == pytest.approx([0, 20], abs=2.0)
+
+
+def test_a_part_that_only_another_view_shows_is_told_beside_a_plain_one(
+    matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator
+) -> None:
+    source = films["film-4"]
+    shown = np.concatenate([source[:40], mirrored(source[40:])])
+    report = matcher.match(query(copied(rng, shown)))
+    assert report.decisions == ("copy", "copy")
+    assert {match.view for match in report.matches} == {"identity", "flip_h"}
+    found = sorted(ranges(report, number) for number in range(2))
+    assert found == [
+        pytest.approx([0, 20, 0, 20], abs=1.5),
+        pytest.approx([20, 40, 20, 40], abs=1.5),
+    ]
+
+
+def test_a_part_that_a_better_one_outdoes_is_a_copy_all_the_same(
+    matcher: Matcher, films: Mapping[str, Float32Array], rng: np.random.Generator
+) -> None:
+    source, other = films["film-4"], film(rng, 12)
+    plain, changed = copied(rng, source[:24], 0.002), edited(rng, source[40:64], 0.66)
+    alone = matcher.match(query(changed))
+    both = matcher.match(query(np.concatenate([plain, other, changed])))
+    assert alone.decision == "copy"
+    found = [match.query_start_seconds for match in both.matches if match.video_id == "film-4"]
+    assert sorted(found) == pytest.approx([0, 24], abs=1.5)
+    assert both.decisions == ("copy", "copy")
 
 
 def test_a_copy_is_found_through_the_view_that_undoes_its_edit(

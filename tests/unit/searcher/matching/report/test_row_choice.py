@@ -32,7 +32,7 @@ def run(ranges: Ranges, score: float, tempo: float | None = 1.0) -> Run:
 
 
 def chosen(*runs: Run) -> list[Row]:
-    return choose_rows(runs, comparison(), lambda one: one, lambda _: False)
+    return choose_rows(runs, comparison(), lambda one: one, lambda _: False, lambda _: False)
 
 
 def ranges_of(rows: Sequence[Row]) -> list[Ranges]:

@@ -1,0 +1,92 @@
+"""The matching runs of one video in one piece of a query, through all its views.
+
+The view with the best run tells most: others show the same parts, less surely. But a query may show one
+part of a video as it is and another part edited. So where the rows of the best view leave a part of the
+query, a further view adds its copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from searcher.matching.alignment.run import Aligner, Run
+from searcher.matching.query_windows import QueryWindows
+from searcher.matching.report.run_matches import FramesOf, RunMatch, run_matches_of
+from searcher.matching.retrieval.retrieval import Retrieval
+from searcher.matching.scoring.calibration import Calibration
+from searcher.matching.scoring.candidates import Candidate, Evidence
+from searcher.matching.scoring.false_positives import ChanceScores
+from searcher.matching.scoring.policy import covered_seconds
+
+# A shorter part of the query that no row covers is seldom more than a fade or a title.
+_LEAST_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRows:
+    """Makes the rows of candidates. number: of the piece. frames_of: None if ranges are not refined."""
+
+    query: QueryWindows
+    number: int
+    retrieval: Retrieval
+    calibration: Calibration
+    aligner: Aligner
+    frames_of: FramesOf | None
+
+    def of(self, candidate: Candidate) -> list[RunMatch]:
+        """The rows of a candidate; none if no window of it is usable."""
+        promising = self._aligned(candidate, candidate.promising_views.tolist())
+        if not promising:
+            return []
+        rows = self._rows(promising[0])
+        if self._seconds - covered_seconds(map(_range_of, rows)) < _LEAST_SECONDS:
+            return rows
+        copies = self._aligned(candidate, candidate.copy_views(self.calibration).tolist())
+        for one in sorted([*promising[1:], *copies], key=self._logit, reverse=True):
+            if any(_is_apart(run, rows) and self._is_copy(one, run) for run in one.runs):
+                rows += [
+                    row
+                    for row in self._rows(one)
+                    if row.is_copy(self.calibration) and _is_apart(row.localised, rows)
+                ]
+        return rows
+
+    @property
+    def _seconds(self) -> float:
+        windows = self.query.windows
+        return float(windows.ends.max() - windows.starts.min())
+
+    def _aligned(self, candidate: Candidate, views: Iterable[int]) -> list[Evidence]:
+        """The evidence through these views, the one with the highest logit first."""
+        backgrounds = self.retrieval.backgrounds
+        found = (
+            candidate.align_view(view, self.query, backgrounds, self.calibration, self.aligner)
+            for view in views
+        )
+        return sorted((one for one in found if one is not None), key=self._logit, reverse=True)
+
+    def _logit(self, one: Evidence) -> float:
+        return one.logit(self.calibration)
+
+    def _is_copy(self, one: Evidence, run: Run) -> bool:
+        return one.probability(run, self.calibration) >= self.calibration.copy_probability
+
+    def _rows(self, one: Evidence) -> list[RunMatch]:
+        chance = ChanceScores(self.retrieval.tails, self.retrieval.backgrounds, self.calibration)
+        return run_matches_of(
+            *(one, self.query, self.number, self.frames_of, self.calibration, chance)
+        )
+
+
+def _range_of(row: RunMatch) -> tuple[float, float]:
+    return row.localised.query_start_seconds, row.localised.query_end_seconds
+
+
+def _is_apart(run: Run, rows: Sequence[RunMatch]) -> bool:
+    """Whether most of a run lies outside of these rows in the query."""
+    inside = (
+        (max(run.query_start_seconds, start), min(run.query_end_seconds, end))
+        for start, end in map(_range_of, rows)
+    )
+    return covered_seconds(inside) < run.seconds / 2
