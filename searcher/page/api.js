@@ -29,7 +29,8 @@ function askForKey(reason) {
     input.value = "";
     document.getElementById("key-cancel").onclick = () => dialog.close("");
     dialog.onclose = () => {
-      const key = input.value.trim();
+      // No key has other characters, and what is copied may have some that are not seen.
+      const key = input.value.replace(/[^!-~]/g, "");
       input.value = "";
       asking = null;
       const given = dialog.returnValue === "key" && key !== "";

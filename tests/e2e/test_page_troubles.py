@@ -143,6 +143,14 @@ def test_nobody_is_asked_for_a_key_again_and_again(browser: Any, service: Served
     errors(browser)
 
 
+def test_what_cannot_be_seen_in_a_copied_key_does_not_count(browser: Any, service: Served) -> None:
+    browser.get(f"{service.running.url}/#/queue")
+    browser.execute_script("sessionStorage.clear()")
+    browser.refresh()
+    wait_for(browser, "#key-input").send_keys(f"\u200b{service.key}\u00a0\n")
+    wait_for(browser, ".queue .count", "atch")
+
+
 def test_a_long_queue_is_turned_page_by_page(browser: Any, service: Served, films: Path) -> None:
     number = matched(service, films)
     with state_of(service) as state:
