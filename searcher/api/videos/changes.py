@@ -53,7 +53,7 @@ def video_changes_router(
     def change(request: Request, video_id: str, changes: dict[str, Any], caller: Caller) -> Any:
         with limits.checked(request, video_id, unknown_video), limits.changing:
             curation = reviews.state.curation
-            video = unchanged_video(request, videos(), video_id, curation.current)
+            video = unchanged_video(request, videos(), video_id, reviews)
             disabled = changes.pop(_DISABLED, None)
             if changes:
                 if describe is None:

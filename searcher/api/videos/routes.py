@@ -113,7 +113,7 @@ def videos_router(
             alone = limits.changing if is_conditional else nullcontext()
             with limits.checked(request, video_id, unknown_video), alone:
                 if is_conditional:
-                    unchanged_video(request, catalogue.current().index.videos, video_id, curated())
+                    unchanged_video(request, catalogue.current().index.videos, video_id, reviews)
                 return delete_in_service(video_id, catalogue, notes, state, banks)
 
         known = await changes.answer(request, lambda _: delete())
@@ -130,11 +130,15 @@ def video_to_json(video: Video, curation: Curation) -> dict[str, Any]:
 
 
 def unchanged_video(
-    request: Request, videos: VideoStore, video_id: str, curation: Curation
+    request: Request, videos: VideoStore, video_id: str, reviews: Reviews | None
 ) -> Video:
-    """The video, of the version that `If-Match` names if it is given. Raises ApiError (404, 412)."""
+    """The video, of the version that `If-Match` names if it is given. Raises ApiError (404, 412),
+    StateError."""
     video = known_video(videos, video_id)
-    check_if_match(request, settings_of(video_to_json(video, curation)))
+    if "if-match" in request.headers:
+        # Another process may have disabled the video since its curation was read last.
+        curation = NOTHING if reviews is None else reviews.state.curation.read()
+        check_if_match(request, settings_of(video_to_json(video, curation)))
     return video
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 from common.http.health import Health
 from common.state.roles import Role
 from searcher.api.app import api_app
-from tests.support.keys import access_over, key_of
+from tests.support.keys import access_over, key_of, opened_state
 from tests.support.queries import Client, error_of
 from tests.unit.searcher.api.test_api import RAW, axis, embed
 from tests.unit.searcher.api.test_key_access import ALWAYS, Keyed, keyed
@@ -109,6 +110,17 @@ def test_if_match_refuses_the_deletion_of_what_was_changed(keyed: Keyed) -> None
     read = {"headers": {"If-Match": changed}}
     assert keyed.ask("DELETE", path, keyed.all, **read).status_code == 204
     assert error_of(keyed.ask("DELETE", path, keyed.all, **read)) == (404, "unknown_video")
+
+
+def test_if_match_sees_what_another_process_has_just_disabled(keyed: Keyed, tmp_path: Path) -> None:
+    path = f"/v1/videos/{A}"
+    tag = {"If-Match": keyed.ask("GET", path, keyed.all).headers["ETag"]}
+    with opened_state(tmp_path / "data") as other:
+        other.curation.disable(A, None)
+        late = patch(keyed, A, headers=tag, json={"title": "mine"})
+        assert error_of(late) == (412, "precondition_failed")
+        other.curation.enable(A)
+    assert patch(keyed, A, headers=tag, json={"title": "mine"}).status_code == 200
 
 
 def test_if_match_does_not_compare_what_indexing_changes(keyed: Keyed) -> None:
