@@ -53,7 +53,7 @@ _MODULES = (
     "storyhash.services.streaming.embed_service",
     "storyhash.services.streaming.ingest_service",
     "storyhash.services.streaming.search_service",
-    "storyhash.services.shutdown",
+    "storyhash.cli.shared.shutdown",
     "storyhash.services.serve.single_process",
 )
 

@@ -17,6 +17,7 @@ from storyhash.cli.shared.options import (
     ProfileOption,
     announce_data_folder,
 )
+from storyhash.cli.shared.shutdown import asked_to_stop
 
 WatchOption = Annotated[
     Path | None, typer.Option("--watch", help="Index new videos of this folder as they appear.")
@@ -36,7 +37,6 @@ def serve(
     SIGTERM or Ctrl-C stops it cleanly. Videos still waiting are indexed after the next start.
     """
     from storyhash.services.serve.single_process import run_serve
-    from storyhash.services.shutdown import asked_to_stop
 
     exclusion = Exclusion(exclude or ())
     settings = load_settings(data_dir=data, profile=profile)

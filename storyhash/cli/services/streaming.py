@@ -30,6 +30,7 @@ from storyhash.cli.shared.options import (
 )
 from storyhash.cli.shared.progress import progress
 from storyhash.cli.shared.run_summary import show_counts, show_passed_over, show_videos, tick
+from storyhash.cli.shared.shutdown import asked_to_stop
 from storyhash.services.streaming.reconcile import AskStates
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def embed(profile: ProfileOption = None) -> None:
 
     SIGTERM or Ctrl-C stops it cleanly.
     """
-    from storyhash.services.shutdown import asked_to_stop
     from storyhash.services.streaming.embed_service import run_embedder
 
     settings = _listening(load_settings(profile=profile), _EMBED_PORT)
@@ -64,7 +64,6 @@ def search(data: DataOption = None) -> None:
 
     SIGTERM or Ctrl-C stops it cleanly.
     """
-    from storyhash.services.shutdown import asked_to_stop
     from storyhash.services.streaming.search_service import run_searcher
 
     settings = _listening(load_settings(data_dir=data), _SEARCH_PORT)
@@ -111,7 +110,6 @@ def ingest(
 
     Exit code 1 when a video could not be sent; the others are sent.
     """
-    from storyhash.services.shutdown import asked_to_stop
     from storyhash.services.streaming.ingest_service import run_ingest
 
     settings = _listening(load_settings(data_dir=data), _INGEST_PORT)

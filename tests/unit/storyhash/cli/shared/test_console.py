@@ -16,6 +16,7 @@ from common.errors import StorageError, UsageError, VideoError
 from common.logs import start_logging
 from storyhash.cli.shared import console
 from storyhash.cli.shared.console import check_interrupt, print_json, run_guarded
+from storyhash.cli.shared.shutdown import asked_to_stop
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -74,6 +75,23 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_look(number: sign
         check_interrupt()
 
     assert run_guarded(command, debug=False) == 130
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_service_does_not_start_after_an_interrupt_that_was_swallowed(
+    number: signal.Signals,
+) -> None:
+    begun = []
+
+    def serve() -> None:
+        # What the callback of an import lock does to an exception.
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        with asked_to_stop():
+            begun.append(number)
+
+    assert run_guarded(serve, debug=False) == 130
+    assert begun == []
 
 
 def test_a_command_under_nohup_outlives_its_terminal() -> None:
