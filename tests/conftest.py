@@ -33,6 +33,7 @@ from tests.support import (
     state_schema,
     temporary_files,
 )
+from tests.support.first_collection import first_alone
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -100,7 +101,8 @@ def pytest_collection() -> Generator[None, object, object]:
     """What is collected lives as long as the run, so the garbage collector never looks for it."""
     gc.disable()
     try:
-        return (yield)
+        with first_alone():
+            return (yield)
     finally:
         gc.freeze()
         gc.enable()
