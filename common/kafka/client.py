@@ -32,6 +32,8 @@ log = logging.getLogger("storyhash.kafka")
 
 # Time-out of the search for a first broker.
 _FIND_SECONDS = 8.0
+# The metadata of topics are at most so old: so it is noticed that a topic was made anew.
+_METADATA_SECONDS = 30.0
 # A broker may not know a new topic for a moment.
 _TOPIC_GRACE_SECONDS = 2.0
 
@@ -108,7 +110,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
         "request_timeout_ms": round(kafka.request_timeout_seconds * 1000),
         # The default, half a minute, is too long after a broker has restarted.
         "reconnect_backoff_max_ms": 1000,
-        "metadata_max_age_ms": 30_000,
+        "metadata_max_age_ms": round(_METADATA_SECONDS * 1000),
         "bootstrap_timeout_ms": round(_FIND_SECONDS * 1000),
         "security_protocol": kafka.security_protocol,
     }

@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
+import common.kafka.client
 from common.errors import MessageTooLargeError, TopicMissingError
 from common.kafka.transport import KafkaTransport
 from common.messaging.topics import max_message_bytes
@@ -34,10 +35,13 @@ class Stage:
         remake_topic: Callable[[str], None],
         expire: Callable[[str, int, int], None],
         another: Callable[[], Transport],
+        moment_seconds: float = 0.0,
     ) -> None:
         """expire: delete what lies before an offset of a partition, as retention does. another: a
-        transport of another process over the same topics."""
+        transport of another process over the same topics. moment_seconds: so long between two steps, what
+        a group has to agree on happens during the steps."""
         self.transport = transport
+        self.moment_seconds = moment_seconds
         self.recreate = remake_topic
         self.expire = expire
         self.another = another
@@ -119,7 +123,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     def another() -> Transport:
         return KafkaTransport(settings, VideoSettings())
 
-    made = Stage(another(), create, recreate, expire, another)
+    made = Stage(another(), create, recreate, expire, another, moment_seconds=0.1)
     try:
         yield made
     finally:
@@ -284,7 +288,7 @@ def test_members_that_poll_shortly_between_long_work_come_to_share(stage: Stage)
             sent += PARTITIONS
         for name, member in members.items():
             batch = member.poll(100, 0.02)
-            time.sleep(0.3)
+            time.sleep(3 * stage.moment_seconds)
             member.commit(batch)
             seen |= set(values(batch))
             places[name] |= {message.partition for message in batch}
@@ -373,8 +377,9 @@ def test_offsets_of_a_topic_that_was_created_again_with_more_messages_count_for_
 
 
 def test_a_topic_that_is_created_again_while_it_is_read_is_read_from_its_beginning(
-    stage: Stage,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(common.kafka.client, "_METADATA_SECONDS", 1.0)
     topic = stage.topic()
     stage.publish(numbered(topic, 40))
     log = stage.log(topic, {})
@@ -411,7 +416,7 @@ def test_keep_alive_takes_nothing_and_loses_nothing(stage: Stage) -> None:
         member.keep_alive()
         if round_ == 5:
             stage.publish(Message(topic, b"later", b"%d" % i) for i in range(50, 100))
-        time.sleep(0.1)
+        time.sleep(stage.moment_seconds)
     found += read(member, 100 - len(found))
     assert sorted(values(found)) == list(range(100))
     of_partition: dict[int, list[int]] = defaultdict(list)
@@ -426,13 +431,13 @@ def test_partitions_that_come_during_keep_alive_lose_nothing(stage: Stage) -> No
     group = f"g-{topic}"
     one, two = stage.member([topic], group), stage.member([topic], group)
     for _ in range(20):
-        one.poll(10, 0.1)
-        two.poll(10, 0.1)
+        one.poll(10, stage.moment_seconds)
+        two.poll(10, stage.moment_seconds)
     stage.publish(Message(topic, b"k", b"%d" % i, partition=i % 4) for i in range(40))
     two.close()
     for _ in range(30):
         one.keep_alive()
-        time.sleep(0.1)
+        time.sleep(stage.moment_seconds)
     assert sorted(values(read(one, 40))) == list(range(40))
 
 
