@@ -34,6 +34,7 @@ from tests.support import (
     temporary_files,
 )
 from tests.support.first_collection import first_alone
+from tests.support.forgotten_apps import forget_endpoints
 from tests.support.qdrant_cluster import QdrantCluster
 from tests.support.scheduling import Scheduling
 
@@ -106,6 +107,12 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """What a test has made does not outlive it."""
+    forget_endpoints()
 
 
 REQUIRED = frozenset(
