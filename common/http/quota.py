@@ -3,6 +3,7 @@ second of video is left."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from common.errors import StateError
 from common.http.errors import ApiError
 from common.http.request_body import JSON_TYPE, content_type
 from common.http.request_facts import REPLAYED_HEADER
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     # SQLAlchemy is slow to import, and commands that only call a service do not need it.
     from common.state.quotas import Quota, QuotaStore, Spent, Use
 
+_log = logging.getLogger("storyhash.http")
 # An upload of unknown length is counted ahead in steps of this size.
 _STEP_BYTES = 16 << 20
 _UNITS = {
@@ -85,8 +88,12 @@ class QuotaMeter:
             back = self._use(0, self._bytes - owed_bytes)
         used = self._spent.use
         if back is not None:
-            await self._run(lambda store, day: store.give_back(self._key_id, day, back))
-            used = used.plus(back, -1)
+            try:
+                await self._run(lambda store, day: store.give_back(self._key_id, day, back))
+                used = used.plus(back, -1)
+            except StateError as error:
+                # The response is there already, and says perhaps that this database is down.
+                _log.error("the key %s paid for a request without result: %s", self._key_id, error)
         self._tell(used, headers)
 
     def _ahead(self) -> int:

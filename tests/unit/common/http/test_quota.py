@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from common.errors import StateError
 from common.http import quota
 from common.http.errors import ApiError
 from common.http.health import Health
@@ -138,6 +140,17 @@ def test_an_error_that_nobody_foresaw_costs_nothing(client: Client, state: State
     answer = client.post("/match", content=b"1234", headers={**key, "x-fate": "broken"})
     assert error_of(answer) == (500, "internal")
     assert used(state, key_id) == Use()
+
+
+def test_a_refusal_is_answered_although_the_use_cannot_be_given_back(
+    client: Client, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_id, key = limited(state, 5, 100)
+    monkeypatch.setattr(state.quotas, "give_back", Mock(side_effect=StateError("it is down")))
+    answer = client.post("/match", content=b"1234", headers={**key, "x-fate": "busy"})
+    assert error_of(answer) == (503, "busy")
+    assert '"queries";r=4' in answer.headers["RateLimit"]
+    assert f"{key_id} paid for a request without result: it is down" in caplog.text
 
 
 def test_an_admin_changes_limits_and_they_hold_at_once(client: Client, state: State) -> None:
