@@ -69,7 +69,11 @@ def test_a_broker_that_is_gone_is_told_before_the_time_out(monkeypatch: pytest.M
         assert watch.reason().endswith("does not respond: it accepts no connection")
 
 
-def test_a_broker_that_never_answers_a_new_connection_is_told() -> None:
+def test_a_broker_that_never_answers_a_new_connection_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The search for a broker goes on after the test, and its end is waited for.
+    monkeypatch.setattr("common.kafka.client._FIND_SECONDS", 0.5)
     with SmallBroker() as broker:
         broker.hangs.set()
         with BrokerWatch(settings(broker, 0.3)) as watch:
