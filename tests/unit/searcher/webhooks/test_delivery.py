@@ -70,6 +70,12 @@ class Receiver:
             yield
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is looked for more often than a service does it."""
+    monkeypatch.setattr("searcher.webhooks.deliverer._TICK_SECONDS", 0.02)
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
