@@ -21,8 +21,8 @@ class CountingBackend:
     fingerprint = "counting"
     frames_per_second = 2.0
     pooling: Pooling = "mean"
-    views = ("identity",)
-    closer_views = ("rotate_180", "left")
+    views: tuple[str, ...] = ("identity",)
+    closer_views: tuple[str, ...] = ("rotate_180", "left")
     batch_pictures = 24
 
     def __init__(self) -> None:
