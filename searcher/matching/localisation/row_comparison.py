@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,16 +124,14 @@ class Comparison:
             for at in best
         )
 
-    def along(self, run: Run, line: Run) -> float:
-        """Mean similarity of a run's windows along the line of another run; 0 without a tempo or
+    def along(self, run: Run, lines: Sequence[Run]) -> Float64Array:
+        """float64 (k,): mean similarity of a run's windows along the lines of k other runs; 0 without
         windows."""
-        if line.tempo is None:
-            return 0.0
         chosen = self.within(run)[:_AGAIN_WINDOWS]
-        if not len(chosen):
-            return 0.0
+        if not len(chosen) or not lines:
+            return np.zeros(len(lines))
         middle = (self.starts[chosen] + self.ends[chosen]) / 2
-        return float(self._along(chosen, at_line(line, middle)[None])[0])
+        return self._along(chosen, np.array([at_line(line, middle) for line in lines]))
 
     def _along(self, chosen: Int64Array, at: Float64Array) -> Float64Array:
         """float64 (k,): mean similarity of the chosen windows along k lines. at: float64 (k, n),

@@ -84,15 +84,19 @@ def _on_line(row: Row, rows: list[Row], comparison: Comparison) -> Row:
     motion, the most similar segment does not determine the time well."""
     run = row.localised
     times = np.array([run.query_start_seconds, run.query_end_seconds])
+    moves: list[tuple[Run, float, float]] = []
     for better in rows:
         line = better.localised
         if line.tempo is None:
             continue
         start, end = sorted(at_line(line, times).tolist())
         apart = abs(start + end - run.ref_start_seconds - run.ref_end_seconds) / 2
-        if apart <= _LINE_SECONDS or start < 0 or end > comparison.ref_ends[-1]:
-            continue
-        if comparison.along(run, line) < _EXPLAINED_SHARE * row.run.score:
+        if apart > _LINE_SECONDS and start >= 0 and end <= comparison.ref_ends[-1]:
+            moves.append((line, start, end))
+    # All lines at once, because a video may have 200 rows.
+    values = comparison.along(run, [line for line, _, _ in moves])
+    for (line, start, end), value in zip(moves, values.tolist(), strict=True):
+        if value < _EXPLAINED_SHARE * row.run.score:
             continue
         moved = replace(run, ref_start_seconds=start, ref_end_seconds=end, tempo=line.tempo)
         pairs = comparison.pairs(moved)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from common.types import VECTOR_DIMENSION, SegmentRef
+from common.types import VECTOR_DIMENSION, Float32Array, Float64Array, SegmentRef
 from searcher.index.state import VideoSegments
 from searcher.matching.alignment.run import Run
+from searcher.matching.alignment.temporal_fit import mean_along
+from searcher.matching.localisation import row_comparison
 from searcher.matching.localisation.row_comparison import Comparison, Row
 from searcher.matching.report.row_choice import choose_rows
 from tests.support.embeddings import unit_rows
@@ -83,3 +86,19 @@ def test_a_run_beside_the_line_contradicts_a_better_one() -> None:
 def test_a_run_after_a_gap_is_a_row_of_its_own() -> None:
     runs = [run((0.0, 8.0, 0.0, 8.0), 0.97), run((12.0, 30.0, 12.0, 30.0), 0.9)]
     assert ranges_of(chosen(*runs)) == ranges_of([Row(one, one) for one in runs])
+
+
+def test_a_row_is_compared_with_the_video_once_however_many_better_rows_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+
+    def counted(similarity: Float32Array, at: Float64Array, *others: Any) -> Float64Array:
+        compared.append(len(at))
+        return mean_along(similarity, at, *others)
+
+    monkeypatch.setattr(row_comparison, "mean_along", counted)
+    starts = [4.0 * number for number in range(10)]
+    runs = [run((at, at + 2, 38 - at, 40 - at), 0.9) for at in starts]
+    assert len(chosen(*runs)) == len(runs)
+    assert 1 < len(compared) < len(runs)
