@@ -153,8 +153,8 @@ def test_verdicts_and_ends_of_jobs_are_told(stores: Stores) -> None:
         job = stores.jobs.take("here")
         assert job is not None
         stores.jobs.finish(job, state, result={"decision": "copy"} if state == DONE else None)
-    # One that crashes the service twice.
-    for _ in range(2):
+    # One that crashes the service three times.
+    for _ in range(3):
         stores.jobs.take("here")
         stores.jobs.recover("here")
     (verdict, data), *jobs = stores.events(hook)
