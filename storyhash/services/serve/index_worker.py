@@ -38,25 +38,29 @@ class IndexWorker(Background):
         begin: Callable[[], None] = lambda: None,
     ) -> None:
         """on_indexed: called with each video that has become searchable. begin: called before the first
-        one."""
+        one. Both are called again while a dependency fails."""
         super().__init__("index", _log)
         self._indexer = indexer
         self._queue = queue
         self._on_indexed = on_indexed
         self._begin = begin
         self._health = health
-        self._backoff = dependency_backoff(
-            "indexing",
-            STAGE,
-            health=health,
-            metrics=metrics,
-            settings=settings,
-            stopping=self._stopping,
+        # One for the run, and one for what follows a video within it.
+        self._backoff, self._patience = (
+            dependency_backoff(
+                "indexing",
+                STAGE,
+                health=health,
+                metrics=metrics,
+                settings=settings,
+                stopping=self._stopping,
+            )
+            for _ in range(2)
         )
 
     def work(self) -> None:
         """Index until stopped. Unfinished videos stay pending, so the next start indexes them."""
-        self._begin()
+        self._patience.call(self._begin)
         while not self._stopping.is_set():
             self._backoff.call(self._index)
 
@@ -90,7 +94,8 @@ class IndexWorker(Background):
             return
         self._recovered()
         if error is None:
-            self._on_indexed(outcome)
+            self._patience.call(lambda: self._on_indexed(outcome))
+            self._recovered()
             return
         _log.warning(
             "%r: not indexed: %s",

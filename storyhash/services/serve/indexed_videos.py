@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 
-from common.errors import StoryHashError
+from common.errors import StateError
 from common.metrics import Metrics
 from common.work_in_progress import WorkInProgress
 from searcher.api.protocols import ServingIndex
@@ -38,7 +38,7 @@ class IndexedVideos:
         self._match = match
 
     def tell(self, outcome: VideoOutcome) -> None:
-        """A video has become searchable."""
+        """A video has become searchable. Raises StateError while the state database is down."""
         item = outcome.item
         name = item.entry.video_id
         seconds = outcome.duration_seconds
@@ -57,7 +57,7 @@ class IndexedVideos:
 
     def recover(self, in_hand: WorkInProgress) -> None:
         """Follow up videos that became searchable just before the process ended. A receiver may get an
-        event again, with the same id."""
+        event again, with the same id. Raises StateError."""
         for name in in_hand.left():
             video = self._answering.index.videos.get(video_of(name))
             if video is None or video.state != "ready":
@@ -74,21 +74,18 @@ class IndexedVideos:
             _log.info("%r: indexed before the last end of the process%s", video.video_id, found)
 
     def _follow_up(self, name: str, bank: str, version: int, seconds: float, *, match: bool) -> str:
-        """What was found, for the log."""
-        try:
-            self._reviews.state.quotas.charge_video(name, seconds)
-        except StoryHashError as error:
-            _log.error("%r could not be counted for the quota: %s", name, error)
-        try:
-            self._reviews.tell_indexed(self._answering, name, bank, version)
-        except StoryHashError as error:
-            _log.error("webhooks get no event video.indexed of %r: %s", name, error)
+        """What was found, for the log. Raises StateError; the next call counts nothing twice, and a
+        receiver may get an event again, with the same id."""
+        self._reviews.state.quotas.charge_video(name, seconds)
+        self._reviews.tell_indexed(self._answering, name, bank, version)
         if not match:
             return ""
         try:
             report = match_new_video(
                 self._answering, name, version, self._metrics, self._reviews, self._transforms
             )
+        except StateError:
+            raise
         except Exception:
             # It is indexed all the same: what was found in it is told, or nothing is.
             self._metrics.videos_total.labels(STAGE, "failed").inc()

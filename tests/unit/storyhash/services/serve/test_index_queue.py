@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from common.errors import FetchError, StorageError, UsageError, VideoError
+from common.errors import FetchError, StateError, StorageError, UsageError, VideoError
 from common.http.health import Health
 from common.metrics import Metrics
 from common.settings import IngestSettings, SearcherSettings, ServiceSettings, Settings
@@ -323,6 +323,38 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(
     assert worker.error is None
     assert bench.states() == dict.fromkeys("ab", ("ready", 1))
     assert sorted(one.item.entry.video_id for one in bench.outcomes) == ["a", "b"]
+
+
+def test_what_follows_an_indexed_video_waits_for_the_state_database(bench: Bench) -> None:
+    down = threading.Event()
+    down.set()
+    told: list[str] = []
+
+    def on_indexed(outcome: VideoOutcome) -> None:
+        if down.is_set():
+            raise StateError("the database is down")
+        told.append(outcome.item.entry.video_id)
+
+    health = Health(bench.metrics, (), 60.0)
+    worker = IndexWorker(
+        bench.indexer(),
+        bench.queue,
+        on_indexed,
+        health=health,
+        metrics=bench.metrics,
+        settings=ServiceSettings(retry_seconds=0.01, max_retry_seconds=0.02),
+    )
+    bench.add("a")
+    worker.start()
+    try:
+        wait_until(lambda: health.reasons() == {"indexing": "the database is down"}, "the reason")
+        down.clear()
+        wait_until(lambda: told == ["a"], "the video to be told")
+        wait_until(lambda: not health.reasons(), "readiness")
+    finally:
+        worker.stop()
+        worker.join()
+    assert worker.error is None
 
 
 @pytest.fixture

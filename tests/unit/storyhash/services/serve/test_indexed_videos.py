@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from common.errors import StateError
 from common.state.keys import NewKey
 from common.state.quotas import Quota, Use
 from common.state.roles import Role
@@ -62,6 +64,29 @@ def test_a_video_that_became_searchable_before_a_crash_counts_for_the_quota_once
     video = api.index.videos.get("a.mp4")
     assert video is not None
     assert used == math.ceil(video.duration_seconds) > 0
+    in_hand.close()
+
+
+def test_a_video_is_followed_up_again_if_the_database_was_down(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed(tmp_path, "a.mp4 remote")
+    in_hand = WorkInProgress.open(tmp_path, "test")
+    with opened_state(tmp_path / "state") as state:
+        webhook, _ = state.webhooks.create(NewWebhook("https://example.org/hook"))
+        indexed = IndexedVideos(
+            api.catalogue.current(), Reviews(lambda: state), api.metrics, None, match=True
+        )
+        for store, method in ((state.webhooks, "enqueue"), (state.matches, "record")):
+            with monkeypatch.context() as patch:
+                patch.setattr(store, method, Mock(side_effect=StateError("it is down")))
+                with pytest.raises(StateError):
+                    indexed.recover(in_hand)
+        indexed.recover(in_hand)
+        rows, _, _ = state.deliveries.page(webhook.id, None, None, 10)
+    # A receiver tells repetitions by their id.
+    assert len({row.event_id for row in rows}) == 2
+    assert in_hand.left() == []
     in_hand.close()
 
 
