@@ -215,12 +215,13 @@ def _lines(similarity: Float32Array, query: Float64Array, ref: Float64Array) -> 
 def _fitted_line(
     similarity: Float32Array, query: Float64Array, ref: Float64Array, path: Float64Array
 ) -> _Line | None:
-    """The line through a path by least squares; None if the path is short or hardly advances. path:
-    float64 (n,), the reference times of the frames. The rest as for `_lines`."""
+    """The line through a path by least squares; None if the path is short, or if its tempo is beyond
+    those that are tried. path: float64 (n,), the reference times of the frames. The rest as for
+    `_lines`."""
     if len(query) < _MIN_FRAMES_OF_TEMPO:
         return None
     tempo = round(float(np.polyfit(query - query.mean(), path, 1)[0]), 3)
-    if abs(tempo) < _MIN_PACE:
+    if not float(np.abs(TEMPI).min()) <= abs(tempo) <= float(TEMPI.max()):
         return None
     offset = float(path.mean() - tempo * query.mean())
     inside = np.ones((1, len(query)), dtype=bool)

@@ -34,6 +34,14 @@ def walk(rng: np.random.Generator, frames: int, step: float = 0.5) -> Float32Arr
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def quick(rng: np.random.Generator) -> Float32Array:
+    """59 s of a film that moves fast: (T, 512), eight frames a second. After a second nothing of a frame
+    is left."""
+    some = np.cumsum(rng.normal(0, 1, (8 * 60, VISUAL_DIMENSION)), axis=0)
+    rows = some[8:] - some[:-8]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
 class Reference:
     """A film in segments of 4 s, as the index holds it."""
 
@@ -128,16 +136,19 @@ def test_another_tempo_is_told(rng: np.random.Generator, tempo: float) -> None:
 def test_a_tempo_between_those_that_are_tried_is_told(
     rng: np.random.Generator, tempo: float
 ) -> None:
-    # Eight frames per second, as the query's lie between those of the reference. After a second nothing
-    # of a frame is left.
-    some = np.cumsum(rng.normal(0, 1, (8 * 60, VISUAL_DIMENSION)), axis=0)
-    rows = (some[8:] - some[:-8]).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = quick(rng)
     film, query = Reference(rows[::4]), query_of(rows[(np.arange(60) * 4 * tempo).astype(int) + 64])
     run = rough(query, (8.0, 8.0 + 30 * tempo))
     found = refine(run, around(run, query, film), STRANGERS)
     assert found.tempo == pytest.approx(tempo, abs=0.02)
     assert ranges(found) == pytest.approx((0.0, 30.0, 8.0, 8.0 + 30 * tempo), abs=0.6)
+
+
+def test_a_tempo_beyond_those_that_are_tried_is_not_told(rng: np.random.Generator) -> None:
+    rows = quick(rng)
+    film, query = Reference(rows[::4]), query_of(rows[(np.arange(60) * 4 * 0.35).astype(int) + 64])
+    run = rough(query, (8.0, 18.5))
+    assert refine(run, around(run, query, film), STRANGERS).tempo is None
 
 
 def test_what_is_out_of_order_has_the_range_of_all_that_is_shown(rng: np.random.Generator) -> None:
