@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from common.cancellation import NEVER_CANCELLED, Cancellation
@@ -14,6 +14,12 @@ from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.report.pass_merge import merge_passes
 from searcher.matching.uncovered import uncovered
+from searcher.matching.within_picture import (
+    whole_picture,
+    whole_picture_and_within,
+    with_further_videos,
+    within_picture,
+)
 
 Compare: TypeAlias = Callable[[MatchReport], MatchReport]
 """The report after the pictures of its matches were compared; see `TransformFinder.add_to`."""
@@ -35,7 +41,8 @@ def match_cascade(
     cancellation: Cancellation = NEVER_CANCELLED,
 ) -> MatchReport:
     """The report of the first pass if its copies cover the query, otherwise that of both passes
-    (`merge_passes`). After a first pass with copies, the second one looks only at the rest of the query.
+    (`merge_passes`). After a first pass with copies, the second one looks only at the rest of the query,
+    and videos that are shown within the picture are added.
 
     decided: whether a first report has a copy (default: it has one). It must be decided before and after
     its pictures are compared: a copy that only pictures confirm may be the background of another copy,
@@ -48,7 +55,7 @@ def match_cascade(
     with _FirstPassPieces() as kept:
         answer = matcher.begin(only, cancellation)
         for piece in steps("embed, first pass", take_pass("first", EVERYWHERE)):
-            answer.add(piece)
+            answer.add(whole_picture(piece))
             kept.keep(piece)
         report = first = answer.report()
         if first.reason:
@@ -58,12 +65,16 @@ def match_cascade(
             first = compare(report)
             if decided(first):
                 rest = uncovered(first)
+                answer = matcher.begin(only, cancellation)
+                for piece in kept:
+                    answer.add(within_picture(piece))
+                first = with_further_videos(first, compare(answer.report()))
         if not rest:
             return first
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer", rest)
         for number, piece in enumerate(steps("embed, second pass", closer)):
-            answer.add(kept.piece(number), piece)
+            answer.add(whole_picture_and_within(kept.piece(number), rest), piece)
         merged = compare(merge_passes(report, answer.report(), policies))
         return merged if first is report else merge_passes(first, merged, policies)
 
@@ -82,6 +93,9 @@ class _FirstPassPieces(Spool):
             self._only = piece
         else:
             self.append(encode_query(piece))
+
+    def __iter__(self) -> Iterator[QueryEmbedding]:
+        yield from (self.piece(number) for number in range(len(self) or 1))
 
     def piece(self, number: int) -> QueryEmbedding:
         return self._only or decode_query(self.read(number))

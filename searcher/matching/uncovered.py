@@ -15,14 +15,12 @@ _LEAST_SECONDS = 3.0
 
 def uncovered(report: MatchReport) -> TimeSpans:
     """The parts of the query, of three seconds or more, outside the copies of a report; without a
-    copy all of it. More parts than MOST_SPANS are taken together, with what lies between them.
-
-    A copy within the picture covers nothing: there may be another one in the rest of the picture."""
+    copy all of it. More parts than MOST_SPANS are taken together, with what lies between them."""
     spans: list[tuple[float, float]] = []
     copied = sorted(
         (run.query_start_seconds - _SLACK_SECONDS, run.query_end_seconds + _SLACK_SECONDS)
         for run, decision in report.judged
-        if decision == "copy" and run.view == "identity"
+        if decision == "copy"
     )
     if not copied:
         return EVERYWHERE
