@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from common.settings import SearcherSettings
 from common.types import EVERYWHERE, Match, PassName, QueryEmbedding, TimeSpans
 from embedder.query.passes import in_spans
-from embedder.visual.views import FIRST_VIEWS
 from searcher.index.shard import Shard
 from searcher.matching.cascade import match_cascade
 from searcher.matching.report.match_report import MatchReport
@@ -98,29 +97,3 @@ def test_a_hidden_copy_beside_a_plain_one_is_found(rng: np.random.Generator) -> 
     assert end == found.duration_seconds
     assert {match.video_id for match in found.matches} == {"plain", "hidden"}
     assert found.decisions == ("copy", "copy")
-
-
-def test_a_copy_within_the_picture_of_another_copy_is_found_in_the_first_pass(
-    rng: np.random.Generator,
-) -> None:
-    """A reaction to one film that is shown within another one: both are in the catalogue."""
-    around, shown = film(rng, 24), film(rng, 24)
-    shard = Shard(SearcherSettings())
-    for name, one in (("around", around), ("shown", shown), ("other", film(rng, 60))):
-        shard.add(embeddings(name, one))
-    whole, within = query(copied(rng, around)), query(copied(rng, shown))
-    asked: list[PassName] = []
-
-    def take(name: PassName, _: TimeSpans) -> Iterator[QueryEmbedding]:
-        asked.append(name)
-        yield replace(
-            whole,
-            views=FIRST_VIEWS,
-            vectors=np.stack([whole.vectors[0], within.vectors[0]]),
-            informative=np.stack([whole.informative[0], within.informative[0]]),
-        )
-
-    found = match_cascade(make_matcher(shard), take)
-    assert asked == ["first"]
-    copies = {match.video_id for match, decision in found.judged if decision == "copy"}
-    assert copies == {"around", "shown"}
