@@ -65,10 +65,11 @@ def match_cascade(
             first = compare(report)
             if decided(first):
                 rest = uncovered(first)
-                answer = matcher.begin(only, cancellation)
-                for piece in kept:
-                    answer.add(within_picture(piece))
-                first = with_further_videos(first, compare(answer.report()))
+                if kept.show_more:
+                    answer = matcher.begin(only, cancellation)
+                    for piece in kept:
+                        answer.add(within_picture(piece))
+                    first = with_further_videos(first, compare(answer.report()))
         if not rest:
             return first
         answer = matcher.begin(only, cancellation)
@@ -84,11 +85,14 @@ def _not_compared(report: MatchReport) -> MatchReport:
 
 
 class _FirstPassPieces(Spool):
-    """The pieces of the first pass: in memory if there is only one, otherwise on disk."""
+    """The pieces of the first pass: in memory if there is only one, otherwise on disk. show_more: whether
+    they have further views than the whole picture."""
 
     _only: QueryEmbedding | None = None
+    show_more = False
 
     def keep(self, piece: QueryEmbedding) -> None:
+        self.show_more |= len(piece.views) > 1
         if piece.pieces == 1:
             self._only = piece
         else:
