@@ -163,7 +163,7 @@ class JobRunner:
         store, error = self._jobs.store, work.exception()
         if error is None:
             store.finish(job, DONE, result=work.result(), seconds=seconds)
-        elif told_to_end or (isinstance(error, EmbedderUnavailableError) and self._is_patient(job)):
+        elif told_to_end or (isinstance(error, EmbedderUnavailableError) and self._put_off(job)):
             if not store.is_cancelled(job.number):
                 # The service stops, or the job waits.
                 store.give_back(job)
@@ -183,9 +183,9 @@ class JobRunner:
             store.finish(job, FAILED, error=error_told, seconds=seconds)
         self._jobs.files.delete(job.id)
 
-    def _is_patient(self, job: Job) -> bool:
-        """Whether a job that found no embedder, for example while they are restarted, is tried again
-        later. No caller waits for it."""
+    def _put_off(self, job: Job) -> bool:
+        """Let a job that found no embedder wait, for example while they are restarted: no caller waits
+        for it. False if it has waited long enough."""
         now = time.monotonic()
         wait = self._waits.setdefault(job.id, _Wait(now + _EMBEDDER_SECONDS, _FIRST_PAUSE_SECONDS))
         wait.due = now + wait.pause_seconds

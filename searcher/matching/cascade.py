@@ -16,7 +16,6 @@ from searcher.matching.report.pass_merge import merge_passes
 from searcher.matching.uncovered import uncovered
 from searcher.matching.within_picture import (
     whole_picture,
-    whole_picture_and_within,
     with_further_videos,
     within_picture,
 )
@@ -75,7 +74,8 @@ def match_cascade(
         answer = matcher.begin(only, cancellation)
         closer = take_pass("thorough" if thorough else "closer", rest)
         for number, piece in enumerate(steps("embed, second pass", closer)):
-            answer.add(whole_picture_and_within(kept.piece(number), rest), piece)
+            before = kept.piece(number)
+            answer.add(whole_picture(before), within_picture(before, rest), piece)
         merged = compare(merge_passes(report, answer.report(), policies))
         return merged if first is report else merge_passes(first, merged, policies)
 

@@ -6,11 +6,10 @@ import math
 
 from common.types import EVERYWHERE, MOST_SPANS, TimeSpans
 from searcher.matching.report.match_report import MatchReport
+from searcher.matching.scoring.policy import LEAST_UNCOVERED_SECONDS
 
 # The ends of a match are exact to about half a second; a fade takes longer.
 _SLACK_SECONDS = 1.0
-# As far apart as the moments of a second pass. A shorter part is seldom more than a fade or a title.
-_LEAST_SECONDS = 3.0
 
 
 def uncovered(report: MatchReport) -> TimeSpans:
@@ -26,7 +25,7 @@ def uncovered(report: MatchReport) -> TimeSpans:
         return EVERYWHERE
     at = 0.0
     for start, end in [*copied, (report.duration_seconds, math.inf)]:
-        if start - at >= _LEAST_SECONDS:
+        if start - at >= LEAST_UNCOVERED_SECONDS:
             spans.append((at, start))
         at = max(at, end)
     if len(spans) > MOST_SPANS:

@@ -8,10 +8,11 @@ videos.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
-from common.types import BoolArray, Float32Array, QueryEmbedding, TimeSpans
+from common.types import EVERYWHERE, BoolArray, Float32Array, QueryEmbedding, TimeSpans
 from searcher.matching.report.match_report import MatchReport
 
 _WHOLE = "identity"
@@ -22,21 +23,15 @@ def whole_picture(piece: QueryEmbedding) -> QueryEmbedding:
     return _with(piece, np.array([name == _WHOLE for name in piece.views]))
 
 
-def within_picture(piece: QueryEmbedding) -> QueryEmbedding:
-    """A piece of a first pass without the view of the whole picture."""
-    return _with(piece, np.array([name != _WHOLE for name in piece.views]))
-
-
-def whole_picture_and_within(piece: QueryEmbedding, spans: TimeSpans) -> QueryEmbedding:
-    """A piece of a first pass. Of the pictures within the picture, it has only windows in these parts of
-    the query."""
+def within_picture(piece: QueryEmbedding, spans: TimeSpans = EVERYWHERE) -> QueryEmbedding:
+    """A piece of a first pass without the view of the whole picture, and with information only in windows
+    that lie in these parts of the query."""
     inside = np.zeros(len(piece.window_start_seconds), dtype=bool)
     for start, end in spans:
         inside |= (piece.window_start_seconds >= start) & (piece.window_end_seconds <= end)
-    whole = np.array([name == _WHOLE for name in piece.views])
-    kept: BoolArray = piece.informative & (whole[:, None] | inside)
-    vectors: Float32Array = np.where(kept[:, :, None], piece.vectors, np.float32(0))
-    return replace(piece, vectors=vectors, informative=kept)
+    within = _with(piece, np.array([name != _WHOLE for name in piece.views]))
+    vectors: Float32Array = np.where(inside[:, None], within.vectors, np.float32(0))
+    return replace(within, vectors=vectors, informative=within.informative & inside)
 
 
 def with_further_videos(report: MatchReport, within: MatchReport) -> MatchReport:
@@ -56,7 +51,7 @@ def _with(piece: QueryEmbedding, wanted: BoolArray) -> QueryEmbedding:
     """A piece with these views, bool (V,), only."""
     return replace(
         piece,
-        views=tuple(np.array(piece.views, dtype=object)[wanted]),
+        views=tuple(compress(piece.views, wanted)),
         vectors=piece.vectors[wanted],
         informative=piece.informative[wanted],
     )

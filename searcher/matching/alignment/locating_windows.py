@@ -73,8 +73,7 @@ class LocatingWindows:
 
 def longest_step(windows: Spans) -> float:
     """The seconds between two frames of a closer pass, at most."""
-    seconds = float(windows.ends.max() - windows.starts.min())
-    return max(LONE_FRAME_SECONDS, seconds / MOST_FRAMES)
+    return max(LONE_FRAME_SECONDS, windows.seconds / MOST_FRAMES)
 
 
 def finest_of(windows: Spans, usable: BoolArray) -> BoolArray:
@@ -93,8 +92,7 @@ def is_lone_frame(windows: Spans, usable: BoolArray) -> bool:
     """Whether a view has only one frame of a query: the windows around it are all of other lengths. Of a
     view with a frame every half second, many windows of one length contain a frame."""
     lengths = np.sort(windows.ends[usable] - windows.starts[usable])
-    seconds = windows.ends.max() - windows.starts.min()
-    return bool(lengths[0] < FRAME_SECONDS <= seconds and (np.diff(lengths) > 1e-6).all())
+    return bool(lengths[0] < FRAME_SECONDS <= windows.seconds and (np.diff(lengths) > 1e-6).all())
 
 
 def are_end_to_end(windows: Spans) -> bool:

@@ -19,6 +19,11 @@ class Spans:
     starts: Float64Array
     ends: Float64Array
 
+    @property
+    def seconds(self) -> float:
+        """From the start of the first one to the end of the last one."""
+        return float(self.ends.max() - self.starts.min())
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -82,7 +82,7 @@ def run_matches_of(
         return evidence.probability(run, calibration) >= calibration.review_probability
 
     def is_copy(run: Run) -> bool:
-        return evidence.probability(run, calibration) >= calibration.copy_probability
+        return evidence.is_copy(run, calibration)
 
     def time_of(row: Row) -> TimeEvidence:
         if frames_of is None or not is_probable(row.run):

@@ -17,10 +17,7 @@ from searcher.matching.retrieval.retrieval import Retrieval
 from searcher.matching.scoring.calibration import Calibration
 from searcher.matching.scoring.candidates import Candidate, Evidence
 from searcher.matching.scoring.false_positives import ChanceScores
-from searcher.matching.scoring.policy import covered_seconds
-
-# A shorter part of the query that no row covers is seldom more than a fade or a title.
-_LEAST_SECONDS = 3.0
+from searcher.matching.scoring.policy import LEAST_UNCOVERED_SECONDS, covered_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +37,20 @@ class VideoRows:
         if not promising:
             return []
         rows = self._rows(promising[0])
-        if self._seconds - covered_seconds(map(_range_of, rows)) < _LEAST_SECONDS:
+        if (
+            self.query.windows.seconds - covered_seconds(map(_range_of, rows))
+            < LEAST_UNCOVERED_SECONDS
+        ):
             return rows
         copies = self._aligned(candidate, candidate.copy_views(self.calibration).tolist())
         for one in sorted([*promising[1:], *copies], key=self._logit, reverse=True):
-            if any(_is_apart(run, rows) and self._is_copy(one, run) for run in one.runs):
+            if any(_is_apart(run, rows) and one.is_copy(run, self.calibration) for run in one.runs):
                 rows += [
                     row
                     for row in self._rows(one)
                     if row.is_copy(self.calibration) and _is_apart(row.localised, rows)
                 ]
         return rows
-
-    @property
-    def _seconds(self) -> float:
-        windows = self.query.windows
-        return float(windows.ends.max() - windows.starts.min())
 
     def _aligned(self, candidate: Candidate, views: Iterable[int]) -> list[Evidence]:
         """The evidence through these views, the one with the highest logit first."""
@@ -68,9 +63,6 @@ class VideoRows:
 
     def _logit(self, one: Evidence) -> float:
         return one.logit(self.calibration)
-
-    def _is_copy(self, one: Evidence, run: Run) -> bool:
-        return one.probability(run, self.calibration) >= self.calibration.copy_probability
 
     def _rows(self, one: Evidence) -> list[RunMatch]:
         chance = ChanceScores(self.retrieval.tails, self.retrieval.backgrounds, self.calibration)

@@ -49,6 +49,10 @@ class Evidence:
         """Probability that a run is a copy."""
         return probability_of(run_logit(run, self.view, self.background, calibration))
 
+    def is_copy(self, run: Run, calibration: Calibration) -> bool:
+        """Whether a run is a copy by itself, with the thresholds of the calibration."""
+        return self.probability(run, calibration) >= calibration.copy_probability
+
 
 def run_logit(run: Run, view: str, background: BackgroundScores, calibration: Calibration) -> float:
     """Log odds that a run through a view is a copy."""

@@ -124,6 +124,11 @@ def overridden(base: Policy, own: PolicySettings) -> Policy:
     return Policy(copy, review, value("min_seconds"), value("min_coverage"))
 
 
+LEAST_UNCOVERED_SECONDS = 3.0
+"""A shorter part of a query beside copies is seldom more than a fade or a title. The moments of a second
+pass are as far apart."""
+
+
 def covered_seconds(intervals: Iterable[tuple[float, float]]) -> float:
     """Seconds that the intervals (start, end) cover together."""
     covered, end = 0.0, -math.inf

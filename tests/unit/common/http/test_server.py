@@ -294,14 +294,18 @@ def test_an_address_of_another_machine_cannot_be_listened_at(service: Service) -
         server.start()
 
 
+def asked(url: str, answers: list[httpx.Response]) -> threading.Thread:
+    """A thread that has begun a request; it adds the answer."""
+    asking = threading.Thread(target=lambda: answers.append(httpx.get(url, timeout=300)))
+    asking.start()
+    return asking
+
+
 def test_stopping_finishes_the_requests_in_work_and_frees_the_port(service: Service) -> None:
     answers: list[httpx.Response] = []
     server = HttpServer(service.app, ANYWHERE, stop_seconds=30.0)
     server.start()
-    asking = threading.Thread(
-        target=lambda: answers.append(httpx.get(f"{server.url}/slow", timeout=300))
-    )
-    asking.start()
+    asking = asked(f"{server.url}/slow", answers)
     assert service.begun.wait(300)
     stopping = threading.Thread(target=server.stop)
     stopping.start()
@@ -334,10 +338,7 @@ def test_a_request_that_the_stop_interrupts_is_told_so(service: Service) -> None
     answers: list[httpx.Response] = []
     server = HttpServer(service.app, ANYWHERE, stop_seconds=0.1)
     server.start()
-    asking = threading.Thread(
-        target=lambda: answers.append(httpx.get(f"{server.url}/endless", timeout=300))
-    )
-    asking.start()
+    asking = asked(f"{server.url}/endless", answers)
     assert service.begun.wait(300)
     server.stop()
     asking.join(300)

@@ -14,11 +14,7 @@ from embedder.visual.views import FIRST_VIEWS
 from searcher.index.shard import Shard
 from searcher.matching.cascade import match_cascade
 from searcher.matching.report.match_report import MatchReport
-from searcher.matching.within_picture import (
-    whole_picture,
-    whole_picture_and_within,
-    within_picture,
-)
+from searcher.matching.within_picture import whole_picture, within_picture
 from tests.support.made_films import copied, embeddings, film, query
 from tests.unit.searcher.matching.test_matcher import make_matcher
 
@@ -97,16 +93,14 @@ def test_the_two_parts_of_a_first_pass_are_the_whole_of_it(rng: np.random.Genera
     whole, within = whole_picture(both), within_picture(both)
     assert (whole.views, within.views) == (("identity",), ("inner",))
     np.testing.assert_array_equal(whole.joined(within).vectors, both.vectors)
-    everywhere = whole_picture_and_within(both, EVERYWHERE)
-    np.testing.assert_array_equal(everywhere.informative, both.informative)
-    np.testing.assert_array_equal(everywhere.vectors, both.vectors)
+    np.testing.assert_array_equal(whole.joined(within).informative, both.informative)
 
 
 def test_beside_copies_the_second_pass_has_pictures_within_the_picture_of_the_rest_only(
     rng: np.random.Generator,
 ) -> None:
     both = first_pass(film(rng, 12), film(rng, 12))
-    rest = whole_picture_and_within(both, ((0.0, 3.0), (6.0, 9.0)))
+    rest = whole_picture(both).joined(within_picture(both, ((0.0, 3.0), (6.0, 9.0))))
     np.testing.assert_array_equal(rest.informative[0], both.informative[0])
     starts, ends = rest.window_start_seconds, rest.window_end_seconds
     inside = (ends <= 3.0) | ((starts >= 6.0) & (ends <= 9.0))
