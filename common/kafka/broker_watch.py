@@ -41,6 +41,8 @@ class BrokerWatch:
         # Services start only if a broker answers.
         self._answered_at = time.monotonic()
         self._refused_since: float | None = None
+        # Why no new connection could be opened.
+        self._problem = ""
         self._logged_at: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
@@ -54,8 +56,10 @@ class BrokerWatch:
         self._thread.join(_CLOSE_SECONDS)
 
     def reason(self) -> str:
-        """What is wrong: no connection for two seconds, or no answer for as long as the request
-        time-out; else empty."""
+        """What is wrong: a new connection is refused, no connection for two seconds, or no answer for as
+        long as the request time-out; else empty."""
+        if self._problem:
+            return self._problem
         now, refused_since = time.monotonic(), self._refused_since
         if refused_since is not None and now - refused_since > _REFUSED_SECONDS:
             return f"{self._where} does not respond: it accepts no connection"
@@ -82,7 +86,7 @@ class BrokerWatch:
                 break
             now = time.monotonic()
             if answered:
-                self._answered_at, self._refused_since = now, None
+                self._answered_at, self._refused_since, self._problem = now, None, ""
             elif now - started < self._wait_seconds / 2:
                 self._refused_since = self._refused_since or started
             else:
@@ -102,7 +106,7 @@ class BrokerWatch:
                 self._admin, self._client = open_client(self._kafka, KafkaAdminClient)
             return refreshed(self._client, self._wait_seconds)
         except StoryHashError as error:
-            log.debug("the broker watch could not connect: %s", error)
+            self._problem = str(error)
             return False
 
     def _drop(self) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import ssl
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kafka.errors import (
     AuthorizationError,
     BrokerResponseError,
     FencedInstanceIdError,
+    InvalidReceiveError,
     KafkaConfigurationError,
     KafkaError,
     LeaderNotAvailableError,
@@ -23,8 +25,8 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, SettingsError, StoryHashError, TopicMissingError
-from common.kafka.kafka_python_patch import close_given_up_sockets
-from common.kafka.tls import addresses, tls_context, trouble
+from common.kafka.kafka_python_patch import patch_connections
+from common.kafka.tls import addresses, tls_context, tls_trouble, trouble
 from common.settings import KafkaSettings
 from common.uris import without_passwords
 
@@ -38,7 +40,13 @@ _METADATA_SECONDS = 30.0
 _TOPIC_GRACE_SECONDS = 2.0
 
 # Retries do not help with these.
-_REFUSALS = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+_REFUSALS = (
+    AuthorizationError,
+    InvalidReceiveError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+_TLS_ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 _Client = TypeVar("_Client")
 
@@ -48,16 +56,16 @@ def open_client(
 ) -> tuple[_Client, KafkaNetClient]:
     """A connected producer, consumer or admin client, and its network client.
 
-    Raises BrokerError if no broker answers within eight seconds or it rejects the connection;
-    SettingsError.
+    Raises BrokerError if no broker answers within eight seconds, or at once if each address refuses the
+    connection for a reason that no retry can fix; SettingsError.
     """
     opened: list[KafkaNetClient] = []
-    refusals: deque[Exception] = deque(maxlen=1)
+    refusals: dict[str, Exception] = {}
 
     def make_network_client(**configs: Any) -> KafkaNetClient:
-        close_given_up_sockets()
+        patch_connections()
         client = KafkaNetClient(**configs)
-        _listen_for_refusals(client, refusals)
+        _leave_out_refusing(client, refusals)
         # The client's option of this name does not reach its metadata requests.
         client.cluster.config["allow_auto_create_topics"] = False
         opened.append(client)
@@ -73,31 +81,61 @@ def open_client(
         raise
 
 
-def _listen_for_refusals(client: KafkaNetClient, refusals: deque[Exception]) -> None:
-    """Collect the rejections of connections: bootstrapping retries after any error, and in the end
-    reports only a time-out."""
-    connect = client._manager.get_connection
+def _leave_out_refusing(client: KafkaNetClient, refusals: dict[str, Exception]) -> None:
+    """Make the search for a first broker end with an error when each address has refused for good.
 
-    def note(error: Exception) -> None:
-        if isinstance(error, _REFUSALS):
-            refusals.append(error)
+    kafka-python tries random addresses until its time-out, whatever they answer. An address that refused
+    is not tried again, because failed logins may lock a user out; another may still accept it.
+    """
+    manager, cluster = client._manager, client.cluster
+    connect, named = manager.get_connection, cluster.bootstrap_brokers
 
-    def listening(*arguments: Any, **options: Any) -> Any:
-        connection = connect(*arguments, **options)
-        connection.init_future.add_errback(note)
+    def note(node_id: str, error: Exception) -> None:
+        if isinstance(error, _REFUSALS) or _tls_refusal(error) is not None:
+            refusals[node_id] = error
+
+    def get_connection(node_id: str, *arguments: Any, **options: Any) -> Any:
+        connection = connect(node_id, *arguments, **options)
+        if cluster.is_bootstrap(node_id):
+            connection.init_future.add_errback(functools.partial(note, node_id))
         return connection
 
-    client._manager.get_connection = listening
+    def bootstrap_brokers() -> list[Any]:
+        remaining = [broker for broker in named() if broker.node_id not in refusals]
+        if not remaining:
+            # The search asks for the addresses before each attempt, and raises what it gets.
+            raise _last(refusals)[1]
+        # One that failed a moment ago is waited for only if there is no other.
+        return [one for one in remaining if not manager.connection_delay(one.node_id)] or remaining
+
+    manager.get_connection, cluster.bootstrap_brokers = get_connection, bootstrap_brokers
+
+
+def _tls_refusal(error: Exception) -> ssl.SSLError | None:
+    """The TLS error that ended a connection, if no retry can fix it. A connection that only ended during
+    the handshake may be one to a broker that is starting."""
+    for cause in (error.__context__, *error.args):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _TLS_ENDS):
+            return cause
+    return None
+
+
+def _last(refusals: Mapping[str, Exception]) -> tuple[str, Exception]:
+    return list(refusals.items())[-1]
 
 
 def _reason(
-    error: KafkaError, refusals: Sequence[Exception], kafka: KafkaSettings
+    error: KafkaError, refusals: Mapping[str, Exception], kafka: KafkaSettings
 ) -> StoryHashError:
-    """Why no broker was found: the last error that no retry can fix, if there was one."""
+    """Why no broker was found: the last refusal that no retry can fix, if there was one."""
+    if refusals:
+        node_id, refusal = _last(refusals)
+        cause = _tls_refusal(refusal)
+        if cause is None:
+            return in_our_words(refusal, kafka)
+        return BrokerError(tls_trouble(addresses(kafka)[int(node_id.rpartition("-")[2])], cause))
     if not getattr(error, "retriable", False):
         return in_our_words(error, kafka)
-    if refusals:
-        return in_our_words(refusals[0], kafka)
     problem = trouble(kafka)
     return BrokerError(problem) if problem else in_our_words(error, kafka)
 
@@ -141,6 +179,11 @@ def in_our_words(error: Exception, kafka: KafkaSettings) -> StoryHashError:
     if isinstance(error, AuthorizationError):
         return BrokerError(
             f"{broker} denies access ({_words(error)}): grant this user the permission"
+        )
+    if isinstance(error, InvalidReceiveError):
+        return BrokerError(
+            f"{broker} does not answer in Kafka's protocol ({_words(error)}): check "
+            "STORYHASH_KAFKA__BOOTSTRAP_SERVERS and STORYHASH_KAFKA__SECURITY_PROTOCOL"
         )
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(

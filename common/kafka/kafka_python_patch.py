@@ -1,22 +1,30 @@
-"""Patches of kafka-python 3.0: for joins of a consumer group, and for connections that are given up."""
+"""Patches of kafka-python 3.0: for joins of a consumer group, and for connections that end early."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator
 from typing import Any
 
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 
-def close_given_up_sockets() -> None:
-    """Make kafka-python close the socket of a connection that it gives up while it is opened.
+def patch_connections() -> None:
+    """Apply the patches of connections; a second call does nothing."""
+    if not hasattr(KafkaNetSocket.sock_connect, "__wrapped__"):
+        KafkaNetSocket.sock_connect = _closing(KafkaNetSocket.sock_connect)
+        for transport in (KafkaTCPTransport, KafkaSSLTransport):
+            transport._sock_recv = _data_first(transport._sock_recv)
+
+
+def _closing(connect: Any) -> Any:
+    """Close the socket of a connection that is given up while it is opened.
 
     The socket is in a coroutine then, which is dropped, so it stayed open until Python collected it.
     """
-    connect = KafkaNetSocket.sock_connect
-    if getattr(connect, "closes", False):
-        return
 
+    @functools.wraps(connect)
     async def sock_connect(self: Any, net: Any, sock: Any, *given: Any, **more: Any) -> Any:
         try:
             return await connect(self, net, sock, *given, **more)
@@ -24,8 +32,22 @@ def close_given_up_sockets() -> None:
             sock.close()
             raise
 
-    sock_connect.closes = True  # type: ignore[attr-defined]
-    KafkaNetSocket.sock_connect = sock_connect
+    return sock_connect
+
+
+def _data_first(receive: Any) -> Any:
+    """Report the end of a connection after the data before it.
+
+    kafka-python drops data that it reads together with the end of a connection: a broker's answer that
+    says why it ends the connection. The next read gets the end again.
+    """
+
+    @functools.wraps(receive)
+    def sock_recv(self: Any) -> tuple[bytes, Exception | None]:
+        data, error = receive(self)
+        return data, None if data else error
+
+    return sock_recv
 
 
 def keep_ended_joins(coordinator: Any) -> None:

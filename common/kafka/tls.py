@@ -69,18 +69,8 @@ def trouble(kafka: KafkaSettings) -> str:
             with socket.create_connection((host, int(port)), timeout=_LOOK_SECONDS) as plain:
                 if kafka.security_protocol.endswith("SSL"):
                     _shake_hands(plain, host, tls_context(kafka))
-        except ssl.SSLCertVerificationError as error:
-            return (
-                f"Kafka at {address} has a certificate that is not trusted "
-                f"({error.verify_message}); check STORYHASH_KAFKA__CA_FILE and the host "
-                "name"
-            )
         except (ssl.SSLError, ConnectionResetError) as error:
-            return (
-                f"TLS connection to Kafka at {address} failed ({error.strerror or error}); "
-                "check STORYHASH_KAFKA__SECURITY_PROTOCOL, "
-                "STORYHASH_KAFKA__CERTIFICATE_FILE and STORYHASH_KAFKA__KEY_FILE"
-            )
+            return tls_trouble(address, error)
         except OSError:
             continue
         login = kafka.security_protocol.startswith("SASL")
@@ -92,6 +82,20 @@ def trouble(kafka: KafkaSettings) -> str:
             f"{other_settings}STORYHASH_KAFKA__SECURITY_PROTOCOL"
         )
     return ""
+
+
+def tls_trouble(address: str, error: OSError) -> str:
+    """What an error of a TLS connection means, and what to check."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"Kafka at {address} has a certificate that is not trusted ({error.verify_message}); "
+            "check STORYHASH_KAFKA__CA_FILE and the host name"
+        )
+    return (
+        f"TLS connection to Kafka at {address} failed ({error.strerror or error}); "
+        "check STORYHASH_KAFKA__SECURITY_PROTOCOL, "
+        "STORYHASH_KAFKA__CERTIFICATE_FILE and STORYHASH_KAFKA__KEY_FILE"
+    )
 
 
 def _shake_hands(plain: socket.socket, host: str, context: ssl.SSLContext) -> None:

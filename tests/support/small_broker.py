@@ -12,19 +12,24 @@ from typing import Self
 
 from kafka.protocol.api_header import RequestHeader
 from kafka.protocol.metadata import ApiVersionsResponse, MetadataResponse
+from kafka.protocol.sasl import SaslAuthenticateResponse, SaslHandshakeResponse
 
-_API_VERSIONS, _METADATA = 18, 3
-_KNOWN = {_API_VERSIONS: 0, _METADATA: 8}
+_API_VERSIONS, _METADATA, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 18, 3, 17, 36
+_KNOWN = {_API_VERSIONS: 0, _METADATA: 8, _SASL_HANDSHAKE: 1, _SASL_AUTHENTICATE: 0}
+_AUTHENTICATION_FAILED = 58
 
 
 class SmallBroker:
-    """Answers ApiVersions and Metadata on a free port of this machine. While `hangs` is set it accepts
-    connections and requests, and answers nothing."""
+    """Answers ApiVersions, logins and Metadata on a free port of this machine. While `hangs` is set it
+    accepts connections and requests, and answers nothing; while `refuses` is set it rejects logins, and
+    counts them."""
 
     def __init__(self) -> None:
         self.hangs = threading.Event()
         # Whether a request for metadata was answered.
         self.answered = threading.Event()
+        self.refuses = threading.Event()
+        self.logins = 0
         self._server = _Server(self)
 
     @property
@@ -59,6 +64,14 @@ class SmallBroker:
             ]
             error = 35 if version > _KNOWN[key] else 0
             response = ApiVersionsResponse(version=0, error_code=error, api_keys=wanted)
+        elif key == _SASL_HANDSHAKE:
+            response = SaslHandshakeResponse(version=version, error_code=0, mechanisms=["PLAIN"])
+        elif key == _SASL_AUTHENTICATE:
+            self.logins += 1
+            error = _AUTHENTICATION_FAILED if self.refuses.is_set() else 0
+            response = SaslAuthenticateResponse(
+                version=version, error_code=error, error_message=None, auth_bytes=b""
+            )
         else:
             self.answered.set()
             node = MetadataResponse.MetadataResponseBroker(1, host, port, None)

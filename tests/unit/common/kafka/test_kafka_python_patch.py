@@ -8,8 +8,9 @@ from importlib.metadata import version
 from typing import Any
 
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.transport import KafkaTCPTransport
 
-from common.kafka.kafka_python_patch import close_given_up_sockets
+from common.kafka.kafka_python_patch import patch_connections
 
 
 def test_the_installed_minor_version_is_the_one_that_is_patched() -> None:
@@ -32,8 +33,8 @@ class _Forever:
 
 
 def test_the_socket_of_a_connection_that_is_given_up_is_closed() -> None:
-    close_given_up_sockets()
-    close_given_up_sockets()
+    patch_connections()
+    patch_connections()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
         client.setblocking(False)
         opening = KafkaNetSocket().sock_connect(_Net(), client, server.getsockname())
@@ -41,3 +42,16 @@ def test_the_socket_of_a_connection_that_is_given_up_is_closed() -> None:
         assert client.fileno() >= 0
         opening.close()
         assert client.fileno() == -1
+
+
+def test_what_a_broker_sends_before_it_ends_a_connection_is_read() -> None:
+    patch_connections()
+    broker, client = socket.socketpair()
+    with client:
+        client.setblocking(False)
+        with broker:
+            broker.sendall(b"why")
+        transport = KafkaTCPTransport(_Net(), client)
+        assert transport._sock_recv() == (b"why", None)
+        data, error = transport._sock_recv()
+        assert (data, str(error)) == (b"", "KafkaConnectionError: socket disconnected")
