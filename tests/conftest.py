@@ -20,6 +20,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from common.kafka.kafka_python_patch import patch_connections
 from common.settings import Sam2Settings
 from common.types import UInt8Array
 from tests.kafka_broker import can_run
@@ -238,6 +239,8 @@ def qdrant_cluster_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def kafka(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
     """Bootstrap servers of a Kafka broker: the one STORYHASH_TEST_KAFKA names, else a container, else a
     process of this machine that all test processes share. Each test has a topic prefix of its own."""
+    # Tests open clients of their own, too.
+    patch_connections()
     named = os.environ.get("STORYHASH_TEST_KAFKA")
     if named:
         yield named

@@ -90,18 +90,19 @@ def _leave_out_refusing(client: KafkaNetClient, refusals: dict[str, Exception]) 
     manager, cluster = client._manager, client.cluster
     connect, named = manager.get_connection, cluster.bootstrap_brokers
 
-    def note(node_id: str, error: Exception) -> None:
+    def note(address: str, error: Exception) -> None:
         if isinstance(error, _REFUSALS) or _tls_refusal(error) is not None:
-            refusals[node_id] = error
+            refusals[address] = error
 
     def get_connection(node_id: str, *arguments: Any, **options: Any) -> Any:
         connection = connect(node_id, *arguments, **options)
         if cluster.is_bootstrap(node_id):
-            connection.init_future.add_errback(functools.partial(note, node_id))
+            address = _address(cluster.broker_metadata(node_id))
+            connection.init_future.add_errback(functools.partial(note, address))
         return connection
 
     def bootstrap_brokers() -> list[Any]:
-        remaining = [broker for broker in named() if broker.node_id not in refusals]
+        remaining = [broker for broker in named() if _address(broker) not in refusals]
         if not remaining:
             # The search asks for the addresses before each attempt, and raises what it gets.
             raise _last(refusals)[1]
@@ -120,6 +121,10 @@ def _tls_refusal(error: Exception) -> ssl.SSLError | None:
     return None
 
 
+def _address(broker: Any) -> str:
+    return f"{broker.host}:{broker.port}"
+
+
 def _last(refusals: Mapping[str, Exception]) -> tuple[str, Exception]:
     return list(refusals.items())[-1]
 
@@ -129,11 +134,11 @@ def _reason(
 ) -> StoryHashError:
     """Why no broker was found: the last refusal that no retry can fix, if there was one."""
     if refusals:
-        node_id, refusal = _last(refusals)
+        address, refusal = _last(refusals)
         cause = _tls_refusal(refusal)
         if cause is None:
             return in_our_words(refusal, kafka)
-        return BrokerError(tls_trouble(addresses(kafka)[int(node_id.rpartition("-")[2])], cause))
+        return BrokerError(tls_trouble(address, cause))
     if not getattr(error, "retriable", False):
         return in_our_words(error, kafka)
     problem = trouble(kafka)

@@ -12,27 +12,42 @@ from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 def patch_connections() -> None:
     """Apply the patches of connections; a second call does nothing."""
-    if not hasattr(KafkaNetSocket.sock_connect, "__wrapped__"):
-        KafkaNetSocket.sock_connect = _closing(KafkaNetSocket.sock_connect)
-        for transport in (KafkaTCPTransport, KafkaSSLTransport):
-            transport._sock_recv = _data_first(transport._sock_recv)
+    if hasattr(KafkaNetSocket.sock_connect, "__wrapped__"):
+        return
+    KafkaNetSocket.sock_connect = _closing(
+        KafkaNetSocket.sock_connect, lambda self, net, sock, *_: sock, BaseException
+    )
+    KafkaSSLTransport.handshake = _closing(KafkaSSLTransport.handshake, _socket_of, BaseException)
+    # Only the end of the event loop throws this into them while the socket is open.
+    for name in ("_read_from_sock", "_write_to_sock"):
+        method = getattr(KafkaTCPTransport, name)
+        setattr(KafkaTCPTransport, name, _closing(method, _socket_of, GeneratorExit))
+    for transport in (KafkaTCPTransport, KafkaSSLTransport):
+        transport._sock_recv = _data_first(transport._sock_recv)
 
 
-def _closing(connect: Any) -> Any:
-    """Close the socket of a connection that is given up while it is opened.
+def _socket_of(transport: Any) -> Any:
+    return transport._sock
 
-    The socket is in a coroutine then, which is dropped, so it stayed open until Python collected it.
+
+def _closing(coroutine: Any, socket_of: Callable[..., Any], causes: type[BaseException]) -> Any:
+    """Close the socket of a connection whose coroutine is given up.
+
+    A connection that fails while it is opened, or that has unsent bytes when its event loop ends, was
+    dropped with its coroutine. Its socket stayed open until Python collected it.
     """
 
-    @functools.wraps(connect)
-    async def sock_connect(self: Any, net: Any, sock: Any, *given: Any, **more: Any) -> Any:
+    @functools.wraps(coroutine)
+    async def closing(*given: Any, **more: Any) -> Any:
         try:
-            return await connect(self, net, sock, *given, **more)
-        except BaseException:
-            sock.close()
+            return await coroutine(*given, **more)
+        except causes:
+            sock = socket_of(*given)
+            if sock is not None:
+                sock.close()
             raise
 
-    return sock_connect
+    return closing
 
 
 def _data_first(receive: Any) -> Any:

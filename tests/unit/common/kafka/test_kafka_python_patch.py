@@ -7,7 +7,9 @@ from collections.abc import Generator
 from importlib.metadata import version
 from typing import Any
 
+import pytest
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 
 from common.kafka.kafka_python_patch import patch_connections
@@ -44,6 +46,23 @@ def test_the_socket_of_a_connection_that_is_given_up_is_closed() -> None:
         assert client.fileno() == -1
 
 
+@pytest.mark.parametrize("closing", [True, False])
+def test_the_socket_of_a_connection_is_closed_with_its_event_loop(closing: bool) -> None:
+    patch_connections()
+    loop = NetworkSelector()
+    broker, client = socket.socketpair()
+    with broker:
+        client.setblocking(False)
+        transport = KafkaTCPTransport(loop, client)
+        transport.resume_reading()
+        transport.write(b"unsent")
+        loop.poll(timeout_ms=0)
+        if closing:
+            transport.close()
+        loop.close()
+        assert client.fileno() == -1
+
+
 def test_what_a_broker_sends_before_it_ends_a_connection_is_read() -> None:
     patch_connections()
     broker, client = socket.socketpair()
@@ -52,6 +71,6 @@ def test_what_a_broker_sends_before_it_ends_a_connection_is_read() -> None:
         with broker:
             broker.sendall(b"why")
         transport = KafkaTCPTransport(_Net(), client)
-        assert transport._sock_recv() == (b"why", None)
-        data, error = transport._sock_recv()
+        assert transport._sock_recv() == (b"why", None)  # noqa: SLF001
+        data, error = transport._sock_recv()  # noqa: SLF001
         assert (data, str(error)) == (b"", "KafkaConnectionError: socket disconnected")
