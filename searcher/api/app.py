@@ -67,8 +67,7 @@ def api_app(
     `transform`; jobs, webhooks: None if there are none; backups: None if this process cannot make any;
     deletions: notes of them that outlive the process."""
     page = page_files()
-    open_paths = [path for file in page for path in file.paths]
-    app = new_app("StoryHash", health, metrics, settings, access, open_paths)
+    app = new_app("StoryHash", health, metrics, settings, access, page)
     app.add_routes(page_router(page))
     reviews = None if access is None else Reviews(lambda: access.state)
     queries = MatchQueries(embed, metrics, reviews, transforms)

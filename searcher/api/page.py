@@ -3,10 +3,10 @@ the API."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from importlib.resources import files
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
 from common.http.etag import etag, not_modified
@@ -41,11 +41,10 @@ _POLICY = "; ".join(
 class PageFile:
     """One file of the page, read once."""
 
-    def __init__(self, name: str, content: bytes) -> None:
-        self.paths = ("/", "/docs") if name == _INDEX else (f"/page/{name}",)
+    def __init__(self, content: bytes, content_type: str) -> None:
         self._content = content
         self._headers = {
-            "Content-Type": _TYPES[name[name.rindex(".") :]],
+            "Content-Type": content_type,
             "Content-Security-Policy": _POLICY,
             # The browser asks each time, and gets 304 while the file is the same.
             "Cache-Control": "no-cache",
@@ -60,28 +59,30 @@ class PageFile:
         return Response(self._content, headers=self._headers)
 
 
-def page_files() -> list[PageFile]:
-    """All files of the page."""
+def page_files() -> dict[str, PageFile]:
+    """All files of the page, by path."""
     folder = files("searcher").joinpath(_FOLDER)
-    return [
-        PageFile(entry.name, entry.read_bytes())
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name[entry.name.rfind(".") :] in _TYPES
-    ]
+    page = {
+        f"/page/{entry.name}": PageFile(entry.read_bytes(), _TYPES[suffix])
+        for entry in folder.iterdir()
+        if (suffix := entry.name[entry.name.rfind(".") :]) in _TYPES
+    }
+    index = page.pop(f"/page/{_INDEX}")
+    return {"/": index, "/docs": index, **page}
 
 
-def page_router(page: list[PageFile]) -> APIRouter:
+def page_router(page: Mapping[str, PageFile]) -> APIRouter:
     """The routes. They need no key: the files are the same for everybody and say nothing about the
     catalogue. The page asks for a key when the API requires one."""
     router = APIRouter(include_in_schema=False)
-    for file in page:
-        for path in file.paths:
-            router.add_api_route(path, _route(file))
-    return router
 
-
-def _route(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
+    @router.get("/")
+    @router.get("/docs")
+    @router.get("/page/{name}")
     async def send(request: Request) -> Response:
+        file = page.get(request.scope["path"])
+        if file is None:
+            raise HTTPException(404)
         return file.response(request)
 
-    return send
+    return router

@@ -28,7 +28,7 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             Metrics.create("test"),
             settings,
             access_over(state, settings),
-            [path for file in files for path in file.paths],
+            files,
         )
         app.add_routes(page.page_router(files))
         with Client(app) as client:
@@ -36,9 +36,8 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             again = client.get("/", headers={"If-None-Match": index.headers["etag"]})
             assert (index.status_code, again.status_code) == (200, 304)
             assert index.headers["content-type"] == "text/html; charset=utf-8"
-            paths = [path for file in files for path in file.paths]
-            assert {*paths} >= {"/", "/docs", "/page/main.js", "/page/style.css"}
-            for path in paths:
+            assert {*files} >= {"/", "/docs", "/page/main.js", "/page/style.css"}
+            for path in files:
                 answer = client.get(path)
                 assert answer.status_code == 200
                 policy = answer.headers["content-security-policy"]
@@ -47,10 +46,19 @@ def test_the_page_needs_no_key_where_the_api_does(tmp_path: Path) -> None:
             assert error_of(client.get("/page/unknown.js")) == (401, "unauthorized")
 
 
+def test_a_path_that_is_no_file_of_the_page_is_not_found() -> None:
+    health = Health(None, (), 60.0)
+    app = new_app("test", health, Metrics.create("test"), HttpSettings())
+    app.add_routes(page.page_router(page.page_files()))
+    with Client(app) as client:
+        for path in ("/page/unknown.js", "/page/index.html", "/page/", "/page/a/main.js"):
+            assert error_of(client.get(path)) == error_of(client.get("/unknown")), path
+
+
 def test_the_page_is_small_and_every_file_of_it_is_served() -> None:
     assert sum(len(text.encode()) for text in TEXT.values()) < MOST_BYTES
-    served = {file.paths[0].rpartition("/")[2] or "index.html" for file in page.page_files()}
-    assert served == set(TEXT)
+    served = {path.removeprefix("/page/") for path in page.page_files()} - {"/", "/docs"}
+    assert served | {"index.html"} == set(TEXT)
 
 
 def test_every_file_that_the_page_names_is_there() -> None:
