@@ -7,13 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import StoryHashError
 from common.metrics import Metrics
-from common.state.feedback import BankFeedback
 from common.types import DEFAULT_BANK
 from searcher.video_index import VideoIndex
+
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import, and `storyhash index` does not need it.
+    from common.state.feedback import BankFeedback
 
 STAGE = "search"
 _NO_BANK = "(none)"

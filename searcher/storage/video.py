@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from common.types import DEFAULT_BANK
+from common.types import DEFAULT_BANK, CatalogEntry
 from searcher.storage.uploads import shown_uri
 
 VideoState: TypeAlias = Literal["pending", "ready", "failed"]
@@ -42,6 +42,11 @@ class Video:
     def description(self) -> Description:
         """Bank, title and metadata."""
         return Description(self.bank, self.title, dict(self.metadata))
+
+    @property
+    def entry(self) -> CatalogEntry:
+        """The video as a catalogue lists it."""
+        return CatalogEntry(self.video_id, self.uri, self.bank, self.title, self.metadata)
 
     def to_json(self) -> dict[str, Any]:
         """The public form, as the API and the command line print it."""

@@ -28,6 +28,11 @@ class WorkItem:
     root: str
     fingerprint: str
 
+    @classmethod
+    def of(cls, row: Video, version: int) -> WorkItem:
+        """The video of a catalogue row, as another version."""
+        return cls(row.entry, version, row.root, row.fingerprint)
+
     def row(self, duration_seconds: float = 0.0) -> Video:
         """The catalogue row of this version.
 

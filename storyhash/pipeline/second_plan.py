@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from common.types import CatalogEntry
 from ingest.fingerprint import same_content, same_source
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
@@ -61,8 +60,7 @@ def _has(videos: VideoStore, item: WorkItem) -> bool:
 
 def work_item(row: Video, second: VideoStore) -> WorkItem:
     """A video of the first catalogue as the next version of the second one."""
-    entry = CatalogEntry(row.video_id, row.uri, row.bank, row.title, row.metadata)
-    return WorkItem(entry, second.next_version(row.video_id), row.root, row.fingerprint)
+    return WorkItem.of(row, second.next_version(row.video_id))
 
 
 def _is_gone(first: VideoStore, video_id: str) -> bool:

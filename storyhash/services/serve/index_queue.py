@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from common.types import CatalogEntry
-from searcher.storage.video import Video
 from searcher.video_index import VideoIndex
 from storyhash.pipeline.index_plan import Relabelled, WorkItem
 from storyhash.pipeline.relabelling import relabel
@@ -111,11 +109,6 @@ class IndexQueue:
             row = videos.get(video_id)
             if row is None:
                 raise ValueError(f"{video_id!r}: expected a row for what is due")
-            item = _work(row, videos.next_version(video_id))
+            item = WorkItem.of(row, videos.next_version(video_id))
             self._under_way[video_id] = item
             return item
-
-
-def _work(row: Video, version: int) -> WorkItem:
-    entry = CatalogEntry(row.video_id, row.uri, row.bank, row.title, row.metadata)
-    return WorkItem(entry, version, row.root, row.fingerprint)

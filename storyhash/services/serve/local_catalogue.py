@@ -94,13 +94,12 @@ class ServedCatalogue(OpenedCatalogue[OpenedWithQueue]):
             video = index.videos.get(video_id)
             if video is None:
                 return None
-            changed = described(video, changes)
-            if changed is None:
+            row = described(video, changes)
+            if row is None:
                 return video
-            row, entry = changed
             given = index.videos.replaced_description(video_id) or video.description
             version = index.videos.next_version(video_id)
-            item = WorkItem(entry, version, video.root, video.fingerprint)
+            item = WorkItem.of(row, version)
             if video.state == "ready":
                 opened.queue.relabel([Relabelled(item, video)])
             elif video.state == "pending":

@@ -85,17 +85,16 @@ class LogEditor:
             changed = described(row, changes)
             if changed is None:
                 return row
-            _, entry = changed
             embeddings = index.embeddings_of([row])[video_id]
             self._check_complete(row, len(embeddings), version)
             moved: list[Embedding | VideoEnd] = [
-                replace(one, ref=replace(one.ref, bank=entry.bank, version=version))
+                replace(one, ref=replace(one.ref, bank=changed.bank, version=version))
                 for one in embeddings
             ]
             digest = segments_digest(one.ref.segment_id for one in embeddings)
             moved.append(
                 VideoEnd(
-                    *(entry, version, "complete", row.duration_seconds, len(embeddings)),
+                    *(changed.entry, version, "complete", row.duration_seconds, len(embeddings)),
                     segments_digest=digest,
                     origin=row.root,
                 )
