@@ -35,8 +35,6 @@ from common.settings import HttpSettings
 
 # Default port of the API, if STORYHASH_HTTP__PORT is not set.
 API_PORT = 8000
-# Header with an index's notices about a response, as a JSON list of strings.
-NOTICES_HEADER = "X-StoryHash-Notices"
 # Threads that write the metrics. Slow routes do not use them.
 _METRICS_THREADS = 2
 # After the time of running requests, for their last response.

@@ -13,9 +13,9 @@ import httpx
 from pydantic import SecretStr
 
 from common.errors import DependencyError, NotReadyError, StoryHashError, UsageError
-from common.http.server import NOTICES_HEADER
 from common.slices import slices
 from common.uris import is_remote, public_uri
+from searcher.api.match.schemas import NOTICES_HEADER
 from searcher.matching.report.match_json import error_to_json
 from searcher.storage.selection import ALL_VIDEOS, Selection
 from storyhash.client.call import Call

@@ -16,12 +16,11 @@ from common.http.query_parameters import parameter
 from common.http.request_facts import facts_of
 from common.http.request_metrics import QueueMetrics
 from common.http.roles import needs
-from common.http.server import NOTICES_HEADER
 from common.http.upload import BODIES, MAX_NAME, UploadStore
 from common.metrics import Metrics
 from common.state.roles import Role
 from searcher.api.banks import BANK, banks_of, check_banks
-from searcher.api.match.schemas import MatchAnswer
+from searcher.api.match.schemas import NOTICES_HEADER, MatchAnswer
 from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.metrics import begin_decisions
 from searcher.review.matching import MatchQueries, MatchTask

@@ -10,6 +10,9 @@ from common.http.schema import Schema, examples
 from searcher.api.match.evidence_schemas import EXAMPLE as EVIDENCE
 from searcher.api.match.evidence_schemas import Evidence
 
+# Header with an index's notices about a response, as a JSON list of strings.
+NOTICES_HEADER = "X-StoryHash-Notices"
+
 Decision = Literal["copy", "review", "no_match"]
 Action = Literal["block", "review", "notify", "allow"]
 

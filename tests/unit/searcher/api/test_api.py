@@ -25,7 +25,6 @@ import searcher.api.videos.routes
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import EmbedderUnavailableError, NotReadyError, UsageError, VideoError
 from common.http.health import Health
-from common.http.server import NOTICES_HEADER
 from common.http.upload import check_address
 from common.metrics import Metrics
 from common.settings import HttpSettings, IngestSettings, Settings
@@ -41,6 +40,7 @@ from common.types import (
 )
 from ingest.fetch import check_allowed
 from searcher.api.app import api_app
+from searcher.api.match.schemas import NOTICES_HEADER
 from searcher.api.protocols import EmbedQuery, OpenedQuery, ServingIndex
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
