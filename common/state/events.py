@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from common.state.outbox import Event
 from common.state.text import text_hash
+
+_ID_BYTES = 16
 
 # Fields of a match's detail that its event has.
 _OF_MATCH = ("query", "ref_video_id", "ref_uri", "matched_seconds", "coverage", "action")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. banks: a webhook of some banks gets it if all of these are among them;
+    None: only webhooks of all banks get it. data: JSON values."""
+
+    type: str
+    banks: frozenset[str] | None
+    data: dict[str, Any]
+    id: str = field(default_factory=lambda: f"evt_{secrets.token_hex(_ID_BYTES)}")
 
 
 def match_found(

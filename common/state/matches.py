@@ -23,10 +23,10 @@ from sqlalchemy import (
 from common.settings import StateSettings
 from common.slices import slices
 from common.state.database import StateDatabase
-from common.state.events import match_found
+from common.state.events import Event, match_found
 from common.state.mentions import forget_mentions, mentions, note_mentions
 from common.state.newest_first import count, page_of
-from common.state.outbox import Event, enqueue
+from common.state.outbox import enqueue
 from common.state.store import Store, is_due
 from common.state.tables import MATCH_MENTIONS, MATCHES, VERDICTS
 from common.state.text import dump, load, plain, text_hash

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from common.state.events import Event
 from common.state.keys import iso
 from common.state.newest_first import count
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
@@ -20,18 +19,6 @@ PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 # Maximum number of undelivered events of one webhook. Further ones become dead letters at once.
 MAX_PENDING = 10_000
 _FULL = f"{MAX_PENDING} events of this webhook were undelivered; redeliver it when there are fewer"
-_ID_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened. banks: a webhook of some banks gets it if all of these are among them;
-    None: only webhooks of all banks get it. data: JSON values."""
-
-    type: str
-    banks: frozenset[str] | None
-    data: dict[str, Any]
-    id: str = field(default_factory=lambda: f"evt_{secrets.token_hex(_ID_BYTES)}")
 
 
 def enqueue(connection: Connection, events: Sequence[Event], now: int) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from common.bank_names import check_bank_name
 from common.errors import UsageError
+from common.state.events import Event
 from common.state.idempotency import Once, answered_once
 from common.state.keys import MAX_BANKS, iso
 from common.state.newest_first import count, page_of
-from common.state.outbox import EVENT_TYPES, Event, enqueue
+from common.state.outbox import EVENT_TYPES, enqueue
 from common.state.store import Store
 from common.state.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from common.state.text import plain

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from common.state.events import video_deleted
-from common.state.outbox import Event
+from common.state.events import Event, video_deleted
 from common.work_in_progress import WorkInProgress
 from searcher.storage.disk_reserve import DiskReserve
 from searcher.storage.video import Video

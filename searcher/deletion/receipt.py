@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import StoryHashError
-from common.state.state import State
 from searcher.backup.manifest import CATALOGUE, SECOND, backups_in
 from searcher.storage.database import Database
 from searcher.storage.video import now
 from searcher.storage.video_store import VideoStore
 from searcher.video_index import VideoIndex
+
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import, and most commands on videos do not need it.
+    from common.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

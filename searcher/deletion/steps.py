@@ -9,12 +9,16 @@ service. Over Kafka the log has the deletion too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from common.state.state import State
 from searcher.api.protocols import Catalogue
 from searcher.deletion.notes import Deletion, DeletionNotes
 from searcher.storage.video_store import VideoStore
 from searcher.video_index import VideoIndex
+
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import, and most commands on videos do not need it.
+    from common.state.state import State
 
 
 def delete_in_service(

@@ -15,6 +15,7 @@ from common.uris import public_uri
 from ingest.catalogue import Listing, RejectedVideo, list_catalog
 from ingest.exclusion import Exclusion
 from ingest.video_discovery import SkippedFiles
+from searcher.deletion.steps import delete_in_folder
 from searcher.opening import stored_manifest
 from storyhash.cli.shared.console import check_interrupt, err, notice, out, print_json
 from storyhash.cli.shared.options import (
@@ -140,9 +141,6 @@ def _prune(
     settings: Settings, services: IndexServices, plan: IndexPlan, *, folders: bool
 ) -> GoneVideos:
     """Print and then delete the videos whose files are gone."""
-    # Imported where it is used: SQLAlchemy is slow to import.
-    from searcher.deletion.steps import delete_in_folder
-
     gone = gone_videos(plan.removed, services.index.videos, folders=folders)
     if gone.gone:
         err.print(f"deleting {len(gone.gone)} videos whose files are gone:", markup=False)

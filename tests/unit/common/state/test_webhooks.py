@@ -14,10 +14,11 @@ from common.settings import JobSettings, StateSettings, WebhookSettings
 from common.state import deliveries, outbox
 from common.state.database import StateDatabase
 from common.state.deliveries import Attempt, DeliveryStore
+from common.state.events import Event
 from common.state.job_rows import CANCELLED, DONE, NewJob, new_job_id
 from common.state.jobs import JobStore
 from common.state.matches import FoundMatch, MatchStore
-from common.state.outbox import Event, enqueue
+from common.state.outbox import enqueue
 from common.state.verdicts import NewVerdict, VerdictStore
 from common.state.webhooks import MAX_WEBHOOKS, NewWebhook, WebhookStore
 from tests.support.clock import Clock

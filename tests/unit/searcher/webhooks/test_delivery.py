@@ -19,7 +19,7 @@ from common.errors import UsageError
 from common.metrics import Metrics
 from common.settings import Settings, WebhookSettings
 from common.state.deliveries import Delivery
-from common.state.outbox import Event
+from common.state.events import Event
 from common.state.state import State
 from common.state.webhooks import MAX_WEBHOOKS, NewWebhook
 from searcher.webhooks.deliverer import Deliverer

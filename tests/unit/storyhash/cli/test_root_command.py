@@ -69,6 +69,16 @@ def test_version_and_help_are_printed_without_importing_what_videos_need(option:
         assert listed == [*COMMANDS]
 
 
+def test_commands_on_a_catalogue_import_neither_sqlalchemy_nor_fastapi() -> None:
+    """Both are slow to import, and only services need them."""
+    names = ("index", "match", "videos", "staged", "snapshot", "duplicates")
+    imports = "\n".join(f"import storyhash.cli.catalogue.{name}" for name in names)
+    done = run(
+        f"import sys\n{imports}\nprint(sorted({{'fastapi', 'sqlalchemy'}} & set(sys.modules)))"
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_the_help_of_each_command_begins_with_its_line_in_the_list() -> None:
     group: Any = typer.main.get_command(app)
     for name, listed in COMMANDS.items():
