@@ -94,7 +94,8 @@ class WorkInProgress:
             return list(self._names)
 
     def left(self) -> list[str]:
-        """Items that were in progress when a process crashed, and are not finished since."""
+        """Items that were in progress when a process crashed, or were left to the next one, and are not
+        finished since."""
         with self._guard:
             return list(self._crashes)
 
@@ -109,6 +110,14 @@ class WorkInProgress:
         with self._guard:
             for name in names or list(self._names):
                 self._names.pop(name, None)
+            self._write()
+
+    def leave(self, *names: str) -> None:
+        """Leave items in progress, or all without names, to the next process, as after a crash."""
+        with self._guard:
+            for name in names or list(self._names):
+                self._names.pop(name, None)
+                self._crashes.setdefault(name, 1)
             self._write()
 
     def done(self, *names: str) -> None:
@@ -134,9 +143,8 @@ class WorkInProgress:
     def close(self, *, forget: bool = True) -> None:
         """Clear the record at a normal end of the process, even if threads are still at work. forget:
         False leaves what is in progress to the next process, as after a crash."""
-        with self._guard:
-            if not forget:
-                self._crashes |= dict.fromkeys(self._names, 1)
+        if not forget:
+            self.leave()
         self.release()
         with self._guard:
             self._path = None

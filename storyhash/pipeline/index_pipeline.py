@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+from common.errors import DependencyError
 from common.metrics import Metrics
 from common.runtime_tuning import usable_cores
 from common.settings import ThumbnailSettings
@@ -99,6 +100,7 @@ class Indexer:
         were.
 
         Raises the errors that concern every video: DependencyError and similar ones, CorruptIndexError.
+        If `on_video` raises a DependencyError, the video is left to the next process.
         """
         stopping = stopping or threading.Event()
         with (
@@ -109,7 +111,11 @@ class Indexer:
 
             def end(video: VideoInProgress, event: VideoDone | VideoFailed | None = None) -> None:
                 outcome = self._commit.end(video, event, wanted)
-                on_video(outcome)
+                try:
+                    on_video(outcome)
+                except DependencyError:
+                    self._videos.leave(video)
+                    raise
                 self._videos.end(video, dropped=outcome.dropped)
 
             def end_videos(*, everything: bool = False) -> None:

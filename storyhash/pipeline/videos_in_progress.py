@@ -126,6 +126,10 @@ class VideosInProgress:
         """The run stops: what has not ended stays as it was."""
         self._set_aside.clear()
 
+    def leave(self, video: VideoInProgress) -> None:
+        """It is written, but what follows from that is left to the next process."""
+        self._record.leave(_name(video.item))
+
     def end(self, video: VideoInProgress, *, dropped: bool) -> None:
         """It has ended. A dropped video was not processed completely, so its crashes still count."""
         video_id = video.item.entry.video_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from common.errors import DependencyError
+from common.errors import DependencyError, StateError
 from common.http.health import Health
 from common.log_context import log_context
 from common.metrics import Metrics
@@ -38,7 +38,8 @@ class IndexWorker(Background):
         begin: Callable[[], None] = lambda: None,
     ) -> None:
         """on_indexed: called with each video that has become searchable. begin: called before the first
-        one. Both are called again while a dependency fails."""
+        one. Both are called again while a dependency fails; a video whose call has not succeeded at the
+        stop is left to `begin` of the next process."""
         super().__init__("index", _log)
         self._indexer = indexer
         self._queue = queue
@@ -73,9 +74,11 @@ class IndexWorker(Background):
                 on_turn=self._turn,
                 stopping=self._stopping,
             )
-        except DependencyError:
+        except DependencyError as error:
             self._queue.give_back()
-            raise
+            if not self._stopping.is_set():
+                raise
+            _log.warning("%s", error)
 
     def _turn(self) -> None:
         self._health.beat()
@@ -94,7 +97,9 @@ class IndexWorker(Background):
             return
         self._recovered()
         if error is None:
-            self._patience.call(lambda: self._on_indexed(outcome))
+            if not self._patience.call(lambda: self._follows(outcome)):
+                name = item.entry.video_id
+                raise StateError(f"{name!r}: its quota, event and matches wait for the next start")
             self._recovered()
             return
         _log.warning(
@@ -103,6 +108,10 @@ class IndexWorker(Background):
             error,
             exc_info=error if error.code == "internal" else None,
         )
+
+    def _follows(self, outcome: VideoOutcome) -> bool:
+        self._on_indexed(outcome)
+        return True
 
     def _recovered(self) -> None:
         self._health.met("indexing")

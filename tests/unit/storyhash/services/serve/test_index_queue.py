@@ -357,6 +357,31 @@ def test_what_follows_an_indexed_video_waits_for_the_state_database(bench: Bench
     assert worker.error is None
 
 
+def test_what_follows_a_video_is_left_to_the_next_process_if_it_waits_at_the_stop(
+    bench: Bench, tmp_path: Path
+) -> None:
+    record = WorkInProgress.open(tmp_path, "index")
+    health = Health(bench.metrics, (), 60.0)
+    worker = IndexWorker(
+        bench.indexer(record),
+        bench.queue,
+        Mock(side_effect=StateError("the database is down")),
+        health=health,
+        metrics=bench.metrics,
+        settings=ServiceSettings(retry_seconds=60.0, max_retry_seconds=60.0),
+    )
+    bench.add("a")
+    worker.start()
+    wait_until(lambda: health.reasons() == {"indexing": "the database is down"}, "the reason")
+    worker.stop()
+    worker.join()
+    assert worker.error is None
+    record.close()
+    assert bench.states() == {"a": ("ready", 1)}
+    with closing(WorkInProgress.open(tmp_path, "index")) as next_record:
+        assert next_record.left() == ["a f"]
+
+
 @pytest.fixture
 def served(bench: Bench) -> ServedCatalogue:
     """The catalogue over the bench; 127.0.0.1 may be asked."""
