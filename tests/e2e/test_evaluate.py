@@ -13,10 +13,12 @@ import numpy as np
 import orjson
 import pytest
 
+from common.video import encode_video
 from embedder.normalise import unit
 from evaluation.data.datasets import read_dataset
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import write_cached_query
+from storyhash.samples import FRAMES_PER_SECOND
 from tests.e2e.conftest import ROOT, Run, draw, environment, storyhash
 from tests.support.evaluation_features import seen
 from tests.support.preloaded import Start, start
@@ -157,11 +159,16 @@ def test_too_little_to_calibrate_on_is_said(made: Path, drawn: Path, cache: Path
 
 
 @pytest.fixture
-def made_up(made: Path, drawn: Path, tmp_path: Path) -> Path:
-    """A cache with features of every edit, made by hand. No match is doubtful: extraction and comparisons
-    of pictures, which the run `made` has too, would take minutes."""
+def made_up(made: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Four films, and a cache with features of every edit, made by hand. Extraction, which the run `made`
+    has too, would take minutes. Pictures of one colour are compared in no time."""
     about = json.loads((made / "robustness-offline.json").read_text())
-    videos = read_dataset(drawn)
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(4):
+        frames = [np.full((48, 64, 3), 60 * number, dtype=np.uint8)] * 24
+        encode_video(films / f"{number}.mp4", frames, FRAMES_PER_SECOND)
+    videos = read_dataset(films)
     store = FeatureStore(tmp_path / "cache" / "features", {"offline": about["model_id"]}, videos)
     rng = np.random.default_rng(5)
     for video in videos:
@@ -169,16 +176,17 @@ def made_up(made: Path, drawn: Path, tmp_path: Path) -> Path:
         for number, name in enumerate((ORIGINAL, *PLAIN)):
             features = seen(rng, direction, 0.001 * number, 2.0)
             write_cached_query(store.path("offline", video, name), features)
-    return tmp_path / "cache"
+    return films, tmp_path / "cache"
 
 
 def test_a_calibration_is_fitted_written_and_used(
-    drawn: Path, made_up: Path, tmp_path: Path
+    made_up: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    films, cache = made_up
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"clip": json.loads(shipped())["clip"]}))
-    where = ("--videos", drawn)
-    run = evaluate("calibrate", *where, *options(PLAIN, made_up, out=file), "--json")
+    where = ("--videos", films)
+    run = evaluate("calibrate", *where, *options(PLAIN, cache, out=file), "--json")
     assert run.exit_code == 0, run.stderr
     assert "32 in the cache, 0 to extract" in run.stderr
     (told,) = run.json["calibrations"]
@@ -189,7 +197,7 @@ def test_a_calibration_is_fitted_written_and_used(
     assert held["offline"]["version"] == told["version"]
     out = tmp_path / "out"
     run = evaluate(
-        *("ablation", *where, *options(PLAIN, made_up, out=out)),
+        *("ablation", *where, *options(PLAIN, cache, out=out)),
         *("--configurations", "paper-fusion", "--configurations", "visual-only"),
         module=NO_FIGURES,
     )
