@@ -8,11 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from common.settings.data_folder import data_dir_is_given, describe_data_dir
     from common.settings.http import HttpSettings
     from common.settings.jobs import JobSettings
     from common.settings.kafka import KafkaSettings
-    from common.settings.load import load_settings, setting_names
+    from common.settings.load import (
+        data_dir_is_given,
+        describe_data_dir,
+        load_settings,
+        setting_names,
+    )
     from common.settings.matching import MatchingSettings, PolicySettings
     from common.settings.models import ClipSettings, DeviceSettings, Sam2Settings, SscdSettings
     from common.settings.searcher import QdrantSettings, SearcherSettings
@@ -53,11 +57,10 @@ __all__ = [
 
 # Decoder processes get two groups from their parent process, and start faster without the others.
 _MODULES = {
-    "data_folder": ("data_dir_is_given", "describe_data_dir"),
     "http": ("HttpSettings",),
     "jobs": ("JobSettings",),
     "kafka": ("KafkaSettings",),
-    "load": ("load_settings", "setting_names"),
+    "load": ("data_dir_is_given", "describe_data_dir", "load_settings", "setting_names"),
     "matching": ("MatchingSettings", "PolicySettings"),
     "models": ("ClipSettings", "DeviceSettings", "Sam2Settings", "SscdSettings"),
     "searcher": ("QdrantSettings", "SearcherSettings"),

@@ -1,4 +1,4 @@
-"""Reads the settings from the environment."""
+"""Reads the settings from the environment, and says where the data folder comes from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as UnparsedError
 
 from common.errors import SettingsError
+from common.settings.data_folder import FORMER_DEFAULT
 from common.settings.tree import ENV_PREFIX, Settings
 
 # Variables of the test suite, which are not settings.
@@ -59,6 +60,22 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         raise SettingsError(f"{variable}: {first['msg']}") from None
     except UnparsedError:
         raise SettingsError(f'{_not_json()}: expected JSON; a list is ["a", "b"]') from None
+
+
+def data_dir_is_given(settings: Settings) -> bool:
+    """Whether an option or the environment sets the data folder."""
+    return "data_dir" in settings.model_fields_set
+
+
+def describe_data_dir(settings: Settings) -> str:
+    """The data folder and the reason why it is used."""
+    if data_dir_is_given(settings):
+        reason = "set by --data or STORYHASH_DATA_DIR"
+    elif settings.data_dir == FORMER_DEFAULT:
+        reason = "found in the current folder; --data names another"
+    else:
+        reason = "your user data directory; --data names another"
+    return f"{settings.data_dir.absolute()} ({reason})"
 
 
 def _not_json() -> str:
