@@ -10,8 +10,8 @@ from pathlib import Path
 from common.settings import IngestSettings, VideoSettings
 from common.types import CatalogEntry, Segment, SegmentRef
 from common.video import Decoder, Frame, decode_images, encode_clip
+from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths
 from ingest.segmenter import HOLD_SECONDS, SegmentFrames, segment_frames
-from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from common.settings import VideoSettings
 from common.types import UInt8Array
 from common.video import decode_images
 from common.video.moments import pictures_at
-from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths
 
 
 def pictures_of(

@@ -18,7 +18,7 @@ from common.settings.data_folder import DATA_FOLDER_FILE
 from common.video.formats import PICTURE_SUFFIXES
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.first_bytes import Kind, kind_of_file
-from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths, is_frame_sequence
+from ingest.frame_folders import is_frame_sequence
 from ingest.suffixes import (
     OTHER_SUFFIXES,
     PARTIAL_SUFFIXES,
@@ -26,18 +26,6 @@ from ingest.suffixes import (
     TEXT_OR_VIDEO_SUFFIXES,
     VIDEO_SUFFIXES,
 )
-
-__all__ = [
-    "FRAME_FOLDER_FPS",
-    "VIDEO_SUFFIXES",
-    "FolderScan",
-    "FoundVideo",
-    "Problem",
-    "SkippedFiles",
-    "find_videos",
-    "frame_paths",
-    "scan_folder",
-]
 
 # Many links may lead to one folder; it is walked at most this often.
 _MOST_ENTRIES = 16
@@ -98,11 +86,6 @@ class FolderScan:
     videos: list[FoundVideo] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     passed_over: SkippedFiles = field(default_factory=SkippedFiles)
-
-
-def find_videos(folder: Path) -> Iterator[Path]:
-    """Every readable video below a folder, sorted by name."""
-    return (Path(video.path) for video in scan_folder(folder).videos)
 
 
 def scan_folder(

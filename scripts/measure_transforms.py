@@ -27,7 +27,7 @@ from common.types import Float64Array, UInt8Array
 from evaluation.data.video_io import read_film, write_film
 from evaluation.transforms.base import Film, Transform, TransformResult
 from evaluation.transforms.registry import choose, context_for
-from searcher.transform.estimate import Moment, PictureTransform, estimate, turn_of
+from searcher.transform.estimate import Moment, PictureTransform, compare, turn_of
 from searcher.transform.pictures import QUERY_SIDES, REFERENCE_SIDE
 from searcher.transform.regions import Region
 
@@ -121,7 +121,7 @@ def judge(transform: Transform, name: str, film: Film, partners: list[Film]) -> 
     """The outcome of one edit of one film, and what was estimated and is true."""
     made = applied(transform, name, film, partners)
     truth = truth_of(transform, name, film, partners)
-    found = estimate(moments_of(made, film, name))
+    found = compare(moments_of(made, film, name)).transform
     if found is None:
         return "silent", str(truth)
     return outcome_of(transform.name, found, truth, film), f"{found}, expected {truth}"

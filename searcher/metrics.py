@@ -106,10 +106,10 @@ def watch_vectors(metrics: Metrics, answering: Callable[[], VideoIndex | None]) 
     metrics.index_search_candidates.set_function(told(lambda index: index.candidates))
 
 
-# How long a video waits, seconds: one that is not complete since its last segment, one that is queued
-# since then.
-_AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
-_OLDEST = "over_1d"
+# By label, the seconds that something waits at most: a video that is not complete since its last segment,
+# one that is queued, and an event for a webhook, since then.
+AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
+OLDEST = "over_1d"
 
 
 def watch_staged(metrics: Metrics, answering: Callable[[], VideoIndex | None]) -> None:
@@ -121,12 +121,12 @@ def watch_staged(metrics: Metrics, answering: Callable[[], VideoIndex | None]) -
         if index is None:
             return 0.0
         try:
-            return float(index.staging.idle(list(_AGES.values()))[at])
+            return float(index.staging.idle(list(AGES.values()))[at])
         except StoryHashError:
             # It is being closed, or its disk is failing; the other metrics are told all the same.
             return math.nan
 
-    for at, age in enumerate((*_AGES, _OLDEST)):
+    for at, age in enumerate((*AGES, OLDEST)):
         metrics.staged_videos.labels(age).set_function(partial(count, at))
 
 
@@ -136,6 +136,6 @@ def watch_pending(metrics: Metrics, waiting_seconds: Callable[[], Sequence[float
     def count(least: float, below: float) -> float:
         return float(sum(least <= seconds < below for seconds in waiting_seconds()))
 
-    bounds = [0.0, *_AGES.values(), math.inf]
-    for age, least, below in zip((*_AGES, _OLDEST), bounds, bounds[1:], strict=False):
+    bounds = [0.0, *AGES.values(), math.inf]
+    for age, least, below in zip((*AGES, OLDEST), bounds, bounds[1:], strict=False):
         metrics.pending_videos.labels(age).set_function(partial(count, least, below))

@@ -13,7 +13,7 @@ from common.settings import VideoSettings
 from common.types import UInt8Array
 from common.video import Decoder, Frame, decode_images, encode_video
 from evaluation.transforms.base import Film, TransformResult
-from ingest.video_discovery import FRAME_FOLDER_FPS, frame_paths
+from ingest.frame_folders import FRAME_FOLDER_FPS, frame_paths
 
 # Above any real rate, so that the decoder returns every frame; this module samples them.
 _EVERY_FRAME = 1000.0

@@ -118,11 +118,6 @@ class PictureComparison:
 NOTHING_SHARED = PictureComparison()
 
 
-def estimate(moments: Sequence[Moment]) -> PictureTransform | None:
-    """The transform that the moments share; None where it is not certain. See `compare`."""
-    return compare(moments).transform
-
-
 def compare(
     moments: Sequence[Moment], keypoints_of: KeypointsOf = Keypoints.of_colour
 ) -> PictureComparison:

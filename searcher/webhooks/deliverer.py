@@ -12,6 +12,7 @@ from common.metrics import Metrics
 from common.state.deliveries import Attempt, DeliveryStore
 from common.state.webhooks import MAX_WEBHOOKS
 from common.uris import public_uri
+from searcher.metrics import AGES, OLDEST
 from searcher.webhooks.sender import Sender, SendError
 
 _log = logging.getLogger("storyhash.webhooks")
@@ -30,9 +31,6 @@ _WORKS_SECONDS = 5.0
 _MAX_REST_SECONDS = 60.0
 # Webhooks whose failures are counted; more only if many were created and deleted.
 _MAX_REMEMBERED = 1000
-# Ages of pending deliveries that the metric tells, seconds.
-_AGES = {"under_10m": 600.0, "under_1h": 3600.0, "under_1d": 86_400.0}
-_OLDEST = "over_1d"
 
 
 class Deliverer:
@@ -131,8 +129,8 @@ class Deliverer:
             self._accepted.clear()
             self.rests.clear()
         self._count("dead", self._store.trim())
-        pending = self._store.pending_by_age(list(_AGES.values()))
-        for age, number in zip((*_AGES, _OLDEST), pending, strict=True):
+        pending = self._store.pending_by_age(list(AGES.values()))
+        for age, number in zip((*AGES, OLDEST), pending, strict=True):
             self._metrics.webhook_pending_deliveries.labels(age).set(number)
 
     def _count(self, outcome: str, number: int = 1) -> None:

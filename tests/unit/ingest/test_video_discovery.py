@@ -15,7 +15,7 @@ import pytest
 from common.errors import UsageError
 from ingest.catalogue import list_catalog, read_catalog
 from ingest.frame_folders import is_frame_sequence
-from ingest.video_discovery import find_videos, scan_folder
+from ingest.video_discovery import scan_folder
 
 TS_PACKETS = (b"G" + bytes(187)) * 20
 
@@ -27,7 +27,7 @@ def put(path: Path, content: bytes = b"a film") -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return [str(path.relative_to(folder)) for path in find_videos(folder)]
+    return [str(Path(video.path).relative_to(folder)) for video in scan_folder(folder).videos]
 
 
 def test_pictures_beside_folders_of_films_hide_no_film(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from common.types import CatalogEntry
 from common.video import Decoder, encode_video, probe
 from common.video.formats import FORMATS, PICTURE_SUFFIXES, named_list
 from ingest.decoder_pool import DecoderPool, VideoFailed
-from ingest.video_discovery import VIDEO_SUFFIXES
+from ingest.suffixes import VIDEO_SUFFIXES
 from tests.conftest import checkerboard
 from tests.support.opened_files import watched
 

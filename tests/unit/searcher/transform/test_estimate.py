@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from common.types import UInt8Array
 from searcher.transform.description import in_words
-from searcher.transform.estimate import Moment, PictureTransform, compare, estimate, turn_of
+from searcher.transform.estimate import Moment, PictureTransform, compare, turn_of
 from searcher.transform.regions import WHOLE, Region
 from searcher.transform.registration import fit_probability
 from tests.unit.searcher.transform.drawing import HEIGHT, WIDTH, drawn, turned
 
 
 def estimated(query: UInt8Array, *references: UInt8Array) -> PictureTransform | None:
-    return estimate([Moment(np.ascontiguousarray(query), references or (drawn(1),))])
+    return compare([Moment(np.ascontiguousarray(query), references or (drawn(1),))]).transform
 
 
 def transform_of(query: UInt8Array, *references: UInt8Array) -> PictureTransform:
@@ -156,7 +156,7 @@ def test_nothing_is_told_of_pictures_that_are_not_alike(other: UInt8Array) -> No
 
 def test_moments_without_a_picture_are_refused() -> None:
     with pytest.raises(ValueError, match="moments"):
-        estimate([])
+        compare([])
     with pytest.raises(ValueError, match="references"):
         Moment(drawn(1), ())
 
