@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from common.errors import UsageError
 from common.state.database import StateDatabase
@@ -96,12 +96,16 @@ class CurationStore(Store):
                 self._kept, self._current = number, found
         return found
 
-    def disable(self, video_id: str, key_id: str | None) -> None:
-        """Disable a video. Raises UsageError if too many are."""
+    def disable(
+        self, video_id: str, key_id: str | None, check: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        """Disable a video. check: gets whether it is disabled, and refuses the change by an error; no
+        process changes this between the two. Raises UsageError if too many are."""
         table, this = DISABLED_VIDEOS, text_hash(video_id)
         with self._database.change(alone=True) as connection:
-            known = select(table.c.video_hash).where(table.c.video_hash == this)
-            if connection.execute(known).first() is None:
+            known = _is_disabled(connection, video_id)
+            check(known)
+            if not known:
                 total = count(connection, table.c.video_hash, ())
                 if total >= MAX_DISABLED:
                     raise UsageError(
@@ -117,10 +121,11 @@ class CurationStore(Store):
                 )
         self.read()
 
-    def enable(self, video_id: str) -> None:
-        """Let a video be found again."""
+    def enable(self, video_id: str, check: Callable[[bool], None] = lambda _: None) -> None:
+        """Let a video be found again. check: see `disable`."""
         this = DISABLED_VIDEOS.c.video_hash == text_hash(video_id)
-        with self._database.change() as connection:
+        with self._database.change(alone=True) as connection:
+            check(_is_disabled(connection, video_id))
             found = connection.execute(delete(DISABLED_VIDEOS).where(this)).rowcount
         if found:
             self.read()
@@ -167,6 +172,12 @@ class CurationStore(Store):
             found = connection.execute(delete(BANKS).where(this)).rowcount
         self.read()
         return found > 0
+
+
+def _is_disabled(connection: Connection, video_id: str) -> bool:
+    this = DISABLED_VIDEOS.c.video_hash
+    known = select(this).where(this == text_hash(video_id))
+    return connection.execute(known).first() is not None
 
 
 def _setting(row: Row[Any]) -> BankSetting:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from common.errors import UsageError
 from common.http.error_schemas import ERRORS
 from common.http.errors import ApiError, not_here
-from common.http.etag import IF_MATCH, tagged_response
+from common.http.etag import IF_MATCH, check_if_match, tagged_response
 from common.http.load_shedding import LoadShedder
 from common.http.request_body import documented_body, read_model
 from common.http.request_facts import Caller, facts_of
@@ -55,18 +55,24 @@ def video_changes_router(
             curation = reviews.state.curation
             video = unchanged_video(request, videos(), video_id, reviews)
             disabled = changes.pop(_DISABLED, None)
-            if changes:
-                if describe is None:
-                    raise _described_elsewhere()
+            if changes and describe is None:
+                raise _described_elsewhere()
+
+            def unchanged(disabled: bool) -> None:
+                now = videos().get(video_id) or video
+                check_if_match(request, settings_of({**now.to_json(), _DISABLED: disabled}))
+
+            # First, as other processes may change it too: here nobody can between check and change.
+            if disabled is True:
+                curation.disable(video_id, caller.key_id, unchanged)
+                forget_deleted(reviews.state, [video_id], videos())
+            elif disabled is False:
+                curation.enable(video_id, unchanged)
+            if changes and describe is not None:
                 video = describe(video_id, changes) or known_video(videos(), video_id)
                 if "bank" in changes:
                     # Also of an unchanged bank: an earlier call may have ended between the two steps.
                     reviews.move_video(video_id, video.bank)
-            if disabled is True:
-                curation.disable(video_id, caller.key_id)
-                forget_deleted(reviews.state, [video_id], videos())
-            elif disabled is False:
-                curation.enable(video_id)
             return video_to_json(video, curation.current)
 
     @router.patch(

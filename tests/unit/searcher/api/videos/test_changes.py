@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from common.http.health import Health
+from common.state.database import StateDatabase
 from common.state.roles import Role
 from searcher.api.app import api_app
 from tests.support.keys import access_over, key_of, opened_state
@@ -121,6 +122,26 @@ def test_if_match_sees_what_another_process_has_just_disabled(keyed: Keyed, tmp_
         assert error_of(late) == (412, "precondition_failed")
         other.curation.enable(A)
     assert patch(keyed, A, headers=tag, json={"title": "mine"}).status_code == 200
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_if_match_sees_what_another_process_disables_between_check_and_change(
+    keyed: Keyed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disabled: bool
+) -> None:
+    tag = {"If-Match": keyed.ask("GET", f"/v1/videos/{A}", keyed.all).headers["ETag"]}
+    real = StateDatabase.change
+    with opened_state(tmp_path / "data") as other:
+        theirs = iter([lambda: other.curation.disable(A, None)])
+
+        def changed_before(database: StateDatabase, *, alone: bool = False) -> Any:
+            for disable in theirs:
+                disable()
+            return real(database, alone=alone)
+
+        monkeypatch.setattr(StateDatabase, "change", changed_before)
+        late = patch(keyed, A, headers=tag, json={"disabled": disabled})
+        assert error_of(late) == (412, "precondition_failed")
+        assert other.curation.read().disabled == {A}
 
 
 def test_if_match_does_not_compare_what_indexing_changes(keyed: Keyed) -> None:
