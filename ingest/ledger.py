@@ -36,6 +36,7 @@ from ingest.sending_plan import (
     SentVideo,
 )
 
+# The column `lane` is the topic.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
   lane TEXT, video_id TEXT, fingerprint TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
@@ -93,7 +94,7 @@ class ProducerLedger:
 
     def plan(
         self,
-        lane: str,
+        topic: str,
         entries: Sequence[CatalogEntry],
         *,
         again: bool = False,
@@ -111,7 +112,7 @@ class ProducerLedger:
         chose, which another file may take over.
         """
         now = self._moment()
-        planning = Planning(again, cut, level, now, self._sent_before(lane, latest_version(now)))
+        planning = Planning(again, cut, level, now, self._sent_before(topic, latest_version(now)))
         places = dict(self.database.query("SELECT video_id, uri FROM place"))
         for entry in entries:
             other = places.get(entry.video_id, entry.uri)
@@ -122,7 +123,7 @@ class ProducerLedger:
             state = None if known is None else known.get(entry.video_id, CatalogueState())
             planning.add(entry, state)
         self._note(
-            lane,
+            topic,
             [
                 *((task, "begun", "", "") for task in planning.plan.work),
                 *((task, "searchable", "", "") for task in planning.arrived),
@@ -143,7 +144,7 @@ class ProducerLedger:
             raise
         return str(origin)
 
-    def _sent_before(self, lane: str, latest: int) -> SentBefore:
+    def _sent_before(self, topic: str, latest: int) -> SentBefore:
         """What was sent before. A version after `latest`, from a time when this machine's clock was
         wrong, was rejected, so it counts as never sent."""
         rows = self.database.query(
@@ -154,28 +155,28 @@ class ProducerLedger:
         on_topic: dict[str, SentVideo] = {}
         newest: dict[str, SentVideo] = {}
         complete: set[tuple[str, int]] = set()
-        for row_lane, video_id, *columns in rows:
+        for row_topic, video_id, *columns in rows:
             sent = newest[video_id] = SentVideo(*columns)
-            if row_lane == lane:
+            if row_topic == topic:
                 on_topic[video_id] = sent
             elif sent.state in SENT_COMPLETELY:
                 complete.add((video_id, sent.version))
         return SentBefore(on_topic, newest, complete)
 
-    def done(self, lane: str, sent: Iterable[SendTask]) -> None:
+    def done(self, topic: str, sent: Iterable[SendTask]) -> None:
         """Record that the log has acknowledged all of these videos."""
-        self._note(lane, ((task, "sent", "", "") for task in sent))
+        self._note(topic, ((task, "sent", "", "") for task in sent))
 
-    def failed(self, lane: str, task: SendTask, code: str, message: str) -> None:
+    def failed(self, topic: str, task: SendTask, code: str, message: str) -> None:
         """Record that this video cannot be used."""
-        self._note(lane, [(task, "failed", code, message)])
+        self._note(topic, [(task, "failed", code, message)])
 
-    def _note(self, lane: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
+    def _note(self, topic: str, rows: Iterable[tuple[SendTask, SentState, str, str]]) -> None:
         with self.database.change() as execute:
             for task, state, code, message in rows:
                 execute(
                     "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    lane,
+                    topic,
                     task.entry.video_id,
                     task.fingerprint,
                     task.version,

@@ -1,4 +1,4 @@
-"""What an evaluation is given: profiles as it needs them, the videos, and where results are kept."""
+"""Prepares an evaluation: profiles, videos, and the folder of its cache."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from searcher.matching.scoring.calibration import Calibration, load_calibration
 from storyhash.profiles import build_stage, resolve_profile
 from storyhash.samples import FRAMES_PER_SECOND, film
 
-# As an upload is: the drawn film is enlarged and played faster, so that decoding has its usual share.
+# Size and frame rate of a usual upload, so that decoding has its usual share of the time.
 _DRAWN_SIZE, _DRAWN_FPS, _DRAWN_SEED = (854, 480), 25.0, 60
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What is evaluated. cache: None is the user's cache folder."""
+    """What is evaluated. cache: None means the user's cache folder."""
 
     videos: Path
     davis: bool = False
@@ -47,10 +47,10 @@ class EvaluationOptions:
 
 
 def open_evaluation(options: EvaluationOptions, watch: StartProgress) -> Evaluation:
-    """Everything a run needs; what is wrong with any of it is found before anything is made.
+    """Everything a run needs. All of it is checked before the work begins.
 
-    Raises UsageError for videos, profiles or transforms that are not there, and what loading a profile
-    raises.
+    Raises UsageError for missing videos and for unknown profiles or transforms, and the errors of loading
+    a profile.
     """
     transforms = choose(options.transforms)
     videos = dataset_of(options)
@@ -87,10 +87,8 @@ def dataset_of(options: EvaluationOptions) -> tuple[DatasetVideo, ...]:
 
 
 def profile_settings(names: Sequence[str]) -> list[Settings]:
-    """The settings of each profile named, or of the one in force; `profile` in them is no longer auto.
-
-    Raises UsageError for a name that is none.
-    """
+    """The settings for each profile, by default that of the settings; `profile` in them is never auto.
+    Raises UsageError for an unknown name."""
     by_profile: dict[str, Settings] = {}
     requested: Sequence[str | None] = list(names) or [None]
     for name in requested:
@@ -101,8 +99,8 @@ def profile_settings(names: Sequence[str]) -> list[Settings]:
 
 
 def backend_of(settings: Settings) -> Backend:
-    """A profile as an evaluation needs it. Raises what loading it raises, and UsageError for a
-    calibration that cannot be used."""
+    """Load a profile for an evaluation. Raises the errors of loading it, and UsageError for a calibration
+    that cannot be used."""
     make = partial(build_stage, resolve_profile(settings), settings)
     stage = make()
     return Backend(
@@ -117,7 +115,7 @@ def backend_of(settings: Settings) -> Backend:
 
 
 def calibration_of(stage: EmbedderStage, settings: Settings) -> Calibration:
-    """The calibration in force for a stage's vectors. Raises UsageError."""
+    """The calibration for the vectors of a stage. Raises UsageError."""
     return load_calibration(stage.visual.name, settings.matching.calibration)
 
 
@@ -131,7 +129,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def drawn_film(seconds: float) -> Iterator[Path]:
-    """A film of that length in a file of its own: 854 x 480, 25 frames a second."""
+    """A temporary file with a synthetic video of this length: 854 x 480, 25 frames per second."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "drawn.mp4"
         frames = film(_DRAWN_SEED, seconds * _DRAWN_FPS / FRAMES_PER_SECOND)

@@ -90,7 +90,7 @@ class Profile:
 
 
 def profile_name(visual: str, tracker: str) -> str:
-    """`offline` alone stands for the pair that needs nothing."""
+    """The name of a pair; `offline` is short for the pair that needs no download."""
     return visual if (visual, tracker) == ("offline", "motion") else f"{visual}-{tracker}"
 
 
@@ -106,10 +106,8 @@ SECOND = {"sscd-motion": "offline"}
 
 
 def resolve_profile(settings: Settings) -> Profile:
-    """The profile in force: the one set, or for `auto` sscd-motion where its weights are, else offline.
-
-    Raises UsageError for a name that is none.
-    """
+    """The profile of the setting; for `auto` sscd-motion if its weights are installed, else offline.
+    Raises UsageError for an unknown name."""
     if settings.profile == AUTO:
         return PROFILES["sscd-motion" if sscd.available(settings.sscd) else "offline"]
     if settings.profile not in PROFILES:
@@ -119,19 +117,19 @@ def resolve_profile(settings: Settings) -> Profile:
 
 
 def build_visual(profile: Profile, settings: Settings) -> VisualBackend:
-    """Load its visual backend. Raises WeightsMissingError and its kin, which name the way out."""
+    """Load the visual backend. Raises WeightsMissingError and similar errors, which say what to do."""
     backend: VisualBackend = VISUALS[profile.visual].build(settings)
     return backend
 
 
 def build_tracker(profile: Profile, settings: Settings) -> Tracker:
-    """Load its tracker. Raises as `build_visual` does."""
+    """Load the tracker. Raises the errors of `build_visual`."""
     tracker: Tracker = TRACKERS[profile.tracker].build(settings)
     return tracker
 
 
 def sampling(settings: Settings) -> str:
-    """What segments and clips are cut to: a part of every model_id."""
+    """How segments and clips are cut; part of every model_id."""
     video, ingest = settings.video, settings.ingest
     return (
         f"segment {ingest.segment_seconds}/{ingest.min_tail_seconds} s, "
@@ -140,8 +138,8 @@ def sampling(settings: Settings) -> str:
 
 
 def build_stage(profile: Profile, settings: Settings) -> EmbedderStage:
-    """Load the models of a profile. Raises WeightsMissingError and its kin: all that can be told of
-    either part before any is loaded comes first."""
+    """Load the models of a profile. Raises WeightsMissingError and similar errors. Both parts are checked
+    before either is loaded."""
     for part in (VISUALS[profile.visual], TRACKERS[profile.tracker]):
         part.check(settings)
     return EmbedderStage(

@@ -16,7 +16,7 @@ from common.messaging.wire import from_message
 from common.metrics import Metrics
 
 _IDLE_SECONDS = 0.2
-_LANE_SECONDS = 0.02
+_SHORT_WAIT_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class PriorityConsumers:
         """The next batch; an empty one after a short wait."""
         *urgent, last = self._sources
         # Wait for an urgent topic only while the last one has no work.
-        wait = _LANE_SECONDS if self._last_has_work else _IDLE_SECONDS
+        wait = _SHORT_WAIT_SECONDS if self._last_has_work else _IDLE_SECONDS
         for source in urgent:
             batch = source.consumer.poll(self._handler.batch_messages, wait)
             if batch:
                 self.stay(but=source)
                 return self._taken(source, batch)
-        wait = _LANE_SECONDS if urgent else _IDLE_SECONDS
+        wait = _SHORT_WAIT_SECONDS if urgent else _IDLE_SECONDS
         batch = last.consumer.poll(self._handler.batch_messages, wait)
         self._last_has_work = bool(batch)
         return self._taken(last, batch)
@@ -96,7 +96,7 @@ class PriorityConsumers:
                 return
             # The next regular poll reports the error.
             with suppress(DependencyError):
-                received = other.consumer.poll(size, _LANE_SECONDS)
+                received = other.consumer.poll(size, _SHORT_WAIT_SECONDS)
                 self._ahead = self._taken(other, received) if received else None
 
     def stay(self, *, but: PriorityConsumer | None = None) -> None:

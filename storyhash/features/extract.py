@@ -1,4 +1,5 @@
-"""Many videos through one step, resumable: what is done waits in a folder beside the output."""
+"""Runs one step over many videos. A run can be resumed: finished videos are kept in a folder beside the
+output."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ OnVideo = Callable[[str, VideoError | None], None]
 
 @dataclass(slots=True)
 class ExtractReport:
-    """What a run did. `resumed` videos were done by a run before that did not end."""
+    """The result of a run. resumed: number of videos that an earlier, interrupted run had finished."""
 
     features: Features
     resumed: int = 0
@@ -37,7 +38,7 @@ _Described = tuple[SegmentRef, SegmentFeature]
 
 @dataclass(slots=True)
 class _OpenVideo:
-    """A video whose segments still come. After an error the rest of them is passed over."""
+    """A video whose segments are still arriving. After an error the remaining ones are ignored."""
 
     waiting: list[Segment] = field(default_factory=list)
     described: list[_Described] = field(default_factory=list)
@@ -65,8 +66,8 @@ class Extractor:
         self._whole = whole
 
     def run(self, listed: Sequence[CatalogueItem], out: Path, on_video: OnVideo) -> ExtractReport:
-        """Describe every video and write the features of those that could be described. `on_video` is
-        called for each. A run that was stopped resumes."""
+        """Extract the features of every video, and write those of the videos without an error. on_video:
+        called for each video. An interrupted run is resumed. Raises StorageError."""
         parts = out.with_name(out.name + ".parts")
         try:
             parts.mkdir(parents=True, exist_ok=True)
@@ -89,14 +90,14 @@ class Extractor:
         features = self._join([name for name in names if name not in failed], names)
         write_features(out, features)
         if not failed:
-            # Where some failed, the next run does those alone.
+            # If some failed, the next run extracts only those.
             shutil.rmtree(parts, ignore_errors=True)
         return ExtractReport(features, len(listed) - len(missing), failed)
 
     def _videos(
         self, entries: Sequence[CatalogEntry]
     ) -> Iterator[tuple[str, list[_Described] | VideoError]]:
-        """Each video when its last segment is described; clips are let go as soon as they are."""
+        """Each video when the features of its last segment are extracted. Clips are not kept longer."""
         open_videos: dict[str, _OpenVideo] = {}
         for event in self._pool.run([(entry, 1) for entry in entries]):
             video_id = event.entry.video_id

@@ -1,4 +1,4 @@
-"""Features on disk: an array in NumPy's format and next to it a JSON that says what its rows are."""
+"""Features on disk: an array in NumPy's format, and a JSON file beside it that describes its rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Which stretch of which video a row describes, whether it shows anything, and how well what is in
-    it could be followed, 0 to 1."""
+    """The range of a video that a row describes. informative: false if it has only low-information
+    frames. quality: of its tracks, 0 to 1."""
 
     video_id: str
     start_seconds: float
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def place(self) -> tuple[str, float, float]:
-        """What two files must have in common to be joined."""
+        """What must be equal in two files whose rows are fused."""
         return self.video_id, self.start_seconds, self.end_seconds
 
 
@@ -38,9 +38,9 @@ class Row:
 class Features:
     """values: float32 (rows, width).
 
-    kind: `visual`, `action`, `graph` or `fused`. units: of the columns. backend: what made it, as in a
-    profile. fingerprint: all that decides its numbers. model_id: that as a short name. settings: what
-    the clips were cut with, and how rows were pooled.
+    kind: `visual`, `action`, `graph` or `fused`. units: of the columns. backend: the visual backend or
+    tracker, as in a profile. fingerprint: identifies everything that the numbers depend on. model_id: a
+    short name of it. settings: how clips were cut and rows were pooled.
     """
 
     kind: str
@@ -62,12 +62,12 @@ class Features:
 
 
 def json_path(path: Path) -> Path:
-    """`clip.npy` has its description in `clip.json`."""
+    """The path of the description: of `clip.npy` it is `clip.json`."""
     return path.with_suffix(".json")
 
 
 def write_features(path: Path, features: Features) -> None:
-    """Write both files, each in one step. Raises StorageError."""
+    """Write both files, each atomically. Raises StorageError."""
     described = {
         "format": _FORMAT,
         "kind": features.kind,
@@ -91,7 +91,8 @@ def write_features(path: Path, features: Features) -> None:
 
 
 def read_features(path: Path, *kinds: str) -> Features:
-    """Read what `write_features` wrote. Raises UsageError unless it is whole and of one of `kinds`."""
+    """Read what `write_features` wrote. Raises UsageError for files that are damaged or of another kind
+    than `kinds`."""
     try:
         values = np.load(path, allow_pickle=False)
         description = json.loads(json_path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Visual and action features of the same stretches as one vector each."""
+"""Fuses visual and action features of the same segments."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UNITS: dict[FusionMode, str] = {
 
 
 def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Features:
-    """Rows of 527. With mode `storyhash` they are the vectors that `storyhash index` keeps, under the
-    same model_id.
+    """Rows of 527 numbers. In mode `storyhash` they are the vectors that `storyhash index` stores, with
+    the same model_id.
 
-    Raises UsageError where the two do not describe the same stretches, cut the same way.
+    Raises UsageError if the two do not describe the same segments, cut with the same settings.
     """
     if visual.settings != action.settings:
         raise UsageError(
@@ -47,7 +47,7 @@ def fuse_features(visual: Features, action: Features, mode: FusionMode) -> Featu
     sampling = str(visual.settings["sampling"])
     profile = profile_name(visual.backend, action.backend)
     fingerprints = (visual.fingerprint, action.fingerprint)
-    # Rows that stand for whole videos are not the segments of an index.
+    # An index has rows of segments, not of whole videos.
     as_indexed = mode == "storyhash" and visual.settings["rows"] == "segment"
     return Features(
         kind="fused",

@@ -1,4 +1,4 @@
-"""The steps that describe: a segment to a piece, the pieces of a video to rows."""
+"""The steps that extract features: of each segment, and then the rows of a whole video."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from embedder.scene_graph import scene_graph
 
 @dataclass(frozen=True, slots=True)
 class SegmentFeature:
-    """What one segment gives. values: float32 (n, width), of its frames or of it all; informative: bool
-    (n,). quality: of its tracks, 0 to 1; 1 where nothing is tracked."""
+    """The features of one segment. values: float32 (n, width), one row per frame or one for the segment;
+    informative: bool (n,). quality: of its tracks, 0 to 1; 1 where nothing is tracked."""
 
     values: Float32Array
     informative: BoolArray
@@ -45,7 +45,7 @@ class FeatureRows:
 
 
 class Step(Protocol):
-    """One feature of the paper."""
+    """Extracts one kind of features of the paper."""
 
     kind: str
     width: int
@@ -53,30 +53,30 @@ class Step(Protocol):
 
     @property
     def backend(self) -> str:
-        """As in a profile."""
+        """The name of the visual backend or tracker, as in a profile."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """All that decides its numbers."""
+        """Identifies everything that its numbers depend on."""
         ...
 
     @property
     def segments_at_once(self) -> int:
-        """How many segments `describe` is best given."""
+        """Best number of segments per call of `describe`."""
         ...
 
     def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
-        """A piece a segment. Raises VideoError."""
+        """The features of each segment. Raises VideoError."""
         ...
 
     def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
-        """A row a piece; with `whole` one row for all pieces of a video."""
+        """One row per segment of a video; with `whole` one row for the whole video."""
         ...
 
 
 class VisualStep:
-    """512 numbers: what is shown."""
+    """The visual features, 512 numbers."""
 
     kind, width = "visual", VISUAL_DIMENSION
     units = "unit vector"
@@ -98,7 +98,7 @@ class VisualStep:
         return self._pictures.segments_at_once
 
     def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
-        """See `Step.describe`; a row a frame."""
+        """See `Step.describe`; one row per frame."""
         sampled = [clip.need_sampled for clip in self._clips.open(segments)]
         described = self._pictures.describe(sampled)
         return [
@@ -107,7 +107,7 @@ class VisualStep:
         ]
 
     def rows(self, pieces: Sequence[SegmentFeature], *, whole: bool) -> FeatureRows:
-        """See `Step.rows`; whole videos are pooled over all their frames."""
+        """See `Step.rows`; a whole video is pooled over all its frames."""
         frames = [(row.values, row.informative) for row in pieces]
         if whole:
             values, informative_frames = zip(*frames, strict=True)
@@ -122,7 +122,7 @@ class VisualStep:
 
 @dataclass(frozen=True, slots=True)
 class TrackFeature:
-    """A feature of tracks. turn: to float32 (width,)."""
+    """A kind of features of tracks. turn: from tracks to float32 (width,)."""
 
     kind: str
     width: int
@@ -145,10 +145,8 @@ GRAPH = TrackFeature(
 
 
 class TrackStep:
-    """What tracks are turned into; whole videos take the mean of their segments, by their length.
-
-    Every row is informative: that nothing moves is told too.
-    """
+    """Features of tracks. The row of a whole video is the mean of its segments, weighted by length. Every
+    row is informative, because a segment in which nothing moves has features too."""
 
     segments_at_once = 1
 
@@ -169,7 +167,7 @@ class TrackStep:
         return self._motion.tracker.fingerprint
 
     def describe(self, segments: Sequence[Segment]) -> list[SegmentFeature]:
-        """See `Step.describe`; one row a segment."""
+        """See `Step.describe`; one row per segment."""
         pieces = []
         for segment, opened in zip(segments, self._clips.open(segments), strict=True):
             tracks = opened.need_tracks

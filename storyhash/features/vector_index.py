@@ -1,4 +1,4 @@
-"""An index file of fused features, and the nearest rows to others."""
+"""Builds and searches an index file of fused features."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class VectorHit:
 
 
 def rows_path(index: Path) -> Path:
-    """`catalogue.faiss` has its rows in `catalogue.faiss.json`."""
+    """The path of the description of the rows: of `a.faiss` it is `a.faiss.json`."""
     return index.with_name(index.name + ".json")
 
 
 def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> int:
-    """Index the rows that show anything; returns how many. Raises UsageError where none does."""
+    """Index the informative rows; returns their number. Raises UsageError if there are none."""
     informative = [number for number, row in enumerate(fused.rows) if row.informative]
     if not informative:
         raise UsageError(
@@ -49,9 +49,9 @@ def build_index_file(fused: Features, out: Path, settings: SearcherSettings) -> 
 def query_index_file(
     path: Path, fused: Features, k: int, settings: SearcherSettings
 ) -> list[tuple[Row, list[VectorHit]]]:
-    """The k nearest rows of an index file to each row of `fused`; none to one that shows nothing.
+    """The k nearest rows of an index file to each row of `fused`; none for a row that is not informative.
 
-    Raises UsageError for a file that is not there, ModelMismatchError for one of another model.
+    Raises UsageError if the file is missing or damaged, ModelMismatchError if it is of another model.
     """
     try:
         description = json.loads(rows_path(path).read_text(encoding="utf-8"))

@@ -98,7 +98,7 @@ def run_ingest(
         ):
             health.watch("broker", broker.reason)
             sender = SegmentPublisher(pool, publisher, ledger, topic, metrics, health, lag)
-            report = sender.run(topic, plan.work, on_plan(plan), stopping)
+            report = sender.run(plan.work, on_plan(plan), stopping)
         publisher.close()
         return IngestRun(plan, report)
     finally:

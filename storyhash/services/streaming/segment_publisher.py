@@ -67,7 +67,7 @@ class SegmentPublisher:
         self._ended: list[SendTask] = []
 
     def run(
-        self, lane: str, work: Sequence[SendTask], on_sent: OnSent, stopping: threading.Event
+        self, work: Sequence[SendTask], on_sent: OnSent, stopping: threading.Event
     ) -> SendReport:
         """Send everything; `on_sent` is called for each video when it is acknowledged or has failed.
         Stops early if `stopping` is set, with acknowledged videos recorded. Raises BrokerError."""
@@ -82,23 +82,23 @@ class SegmentPublisher:
                 if stopping.is_set():
                     break
                 if self._lag is not None and isinstance(event, SegmentReady):
-                    self._lag.wait(stopping, lambda: self._settle(lane, on_sent))
-                self._publish(items[event.entry.video_id], event, lane, report, on_sent)
+                    self._lag.wait(stopping, lambda: self._settle(on_sent))
+                self._publish(items[event.entry.video_id], event, report, on_sent)
                 late = time.monotonic() - noted > _SECONDS_BETWEEN
                 if len(self._ended) >= _ENDS_AT_ONCE or (late and self._ended):
-                    self._settle(lane, on_sent)
+                    self._settle(on_sent)
                     noted = time.monotonic()
         finally:
             events.close()
             for span in self._spans.values():
                 span.end()
         report.stopped = stopping.is_set()
-        self._settle(lane, on_sent)
+        self._settle(on_sent)
         report.elapsed_seconds = time.monotonic() - started
         return report
 
     def _publish(
-        self, one: SendTask, event: VideoEvent, lane: str, report: SendReport, on_sent: OnSent
+        self, one: SendTask, event: VideoEvent, report: SendReport, on_sent: OnSent
     ) -> None:
         video_id = one.entry.video_id
         if video_id not in self._spans:
@@ -125,7 +125,7 @@ class SegmentPublisher:
         span.end()
         if isinstance(event, VideoFailed):
             self._publisher.flush()
-            self._ledger.failed(lane, one, event.error.code, str(event.error))
+            self._ledger.failed(self._topic, one, event.error.code, str(event.error))
             self._metrics.videos_total.labels(STAGE, "failed").inc()
             report.failed.append((one.entry, event.error))
             on_sent(one, event.error)
@@ -164,11 +164,11 @@ class SegmentPublisher:
     def _send(self, event: Event, span: Span) -> None:
         publish_traced(self._publisher, self._topic, event, span)
 
-    def _settle(self, lane: str, on_sent: OnSent) -> None:
+    def _settle(self, on_sent: OnSent) -> None:
         """Flush all messages, then record the finished videos."""
         self._publisher.flush()
         ended, self._ended = self._ended, []
-        self._ledger.done(lane, ended)
+        self._ledger.done(self._topic, ended)
         self._metrics.videos_total.labels(STAGE, "done").inc(len(ended))
         for one in ended:
             on_sent(one, None)

@@ -60,7 +60,7 @@ def send(transport: MemoryTransport, folder: Path, *names: str) -> None:
         *(Metrics.create("ingest"), Health(None, (), 60.0)),
     )
     work = ledger.plan(SEGMENTS, [CatalogEntry(name, f"/films/{name}") for name in names]).work
-    sender.run(SEGMENTS, work, lambda *_: None, threading.Event())
+    sender.run(work, lambda *_: None, threading.Event())
     ledger.close()
 
 

@@ -81,7 +81,7 @@ class Bench:
         sender = SegmentPublisher(
             pool, self.publisher, self.ledger, lane, self.metrics, self.health
         )
-        return sender.run(lane, work, self._tell, self.stopping)
+        return sender.run(work, self._tell, self.stopping)
 
     def _tell(self, one: SendTask, error: VideoError | None) -> None:
         self.told.append((one.entry.video_id, error.code if error else "done"))
