@@ -110,10 +110,10 @@ class Database:
 
 
 def read_only_uri(path: Path) -> str:
-    """SQLite's address of a database that is only read.
+    """The URI with which SQLite opens a database read-only.
 
-    A closed database in a folder that cannot be written is told to be one that nobody changes: otherwise
-    SQLite would make the files of its write-ahead log beside it, also for reading.
+    A closed database in a folder that cannot be written is opened as immutable. Otherwise SQLite would
+    create the files of its write-ahead log beside it, even for reading.
     """
     is_open = path.with_name(f"{path.name}-wal").exists()
     sealed = "" if is_open or os.access(path.parent, os.W_OK) else "&immutable=1"

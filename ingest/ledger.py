@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS origin (number INTEGER PRIMARY KEY CHECK (number = 1)
 
 
 class ProducerLedger:
-    """A small database beside the producer; one process at a time."""
+    """What a producer has sent, in a small database in its data folder. One process at a time."""
 
     def __init__(self, folder: Path, moment: Callable[[], int]) -> None:
         """Open or create it. moment: reads the log's clock.

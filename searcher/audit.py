@@ -21,7 +21,7 @@ _QUERIES, _VIDEOS = 32, 64
 _Item = TypeVar("_Item")
 # CPU seconds for the queries, and for the videos: in a large index fewer are checked. At least one is.
 SECONDS = 2.0
-# Queries at once; the first one tells what a query costs.
+# Queries per batch; the time of the first query shows how long one takes.
 _BATCH = 8
 # Scores that differ by less are equal: the graph and the exact search add in another order.
 _SAME_SCORE = 1e-5

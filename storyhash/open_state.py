@@ -1,4 +1,4 @@
-"""The state that a service and the command line share."""
+"""Opens the state database, which services and the command line share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def open_state(settings: Settings) -> State:
-    """Keys and audit log of a data folder, or of the database that the settings name. The folder is made
-    where it is missing.
+    """The state database of a data folder, or the one that the settings name. The folder is created if it
+    does not exist.
 
-    Raises DataFolderError for a folder of something else, StateError, SettingsError.
+    Raises DataFolderError if the folder belongs to something else, StateError, SettingsError.
     """
     from common.state.state import State
 
@@ -32,10 +32,8 @@ def open_state(settings: Settings) -> State:
 
 
 def open_existing_state(settings: Settings) -> State:
-    """As `open_state`, for a command that makes no folder: a mistyped one is told.
-
-    Raises DataFolderError too if the folder has neither an index nor keys.
-    """
+    """As `open_state`, but no folder is created, so that a mistyped name is noticed. Raises
+    DataFolderError also if the folder has neither an index nor keys."""
     if not has_state(settings) and read_manifest(settings.data_dir) is None:
         raise DataFolderError(
             f"{settings.data_dir} has no index and no keys; give the data folder with --data"

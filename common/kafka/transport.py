@@ -77,7 +77,7 @@ class KafkaTransport:
     def _scan_partition(
         self, consumer: KafkaConsumer, partition: TopicPartition, end: int
     ) -> Iterator[ReceivedMessage]:
-        """The messages before `end`. The position tells when it is reached, because the last messages may
+        """The messages before `end`. The position shows when it is reached, because the last messages may
         be compacted away."""
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)

@@ -205,8 +205,8 @@ WEBHOOKS = Table(
     sqlite_autoincrement=True,
 )
 
-# The outbox: an event and a webhook that wants it. A row is written in the transaction that the event
-# tells of.
+# The outbox: an event and a webhook that wants it. A row is written in the transaction of the change that
+# the event reports.
 WEBHOOK_DELIVERIES = Table(
     "webhook_deliveries",
     METADATA,

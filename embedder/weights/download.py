@@ -35,16 +35,16 @@ def pull_model(
     force: bool = False,
     print_line: Callable[[str], None] | None = None,
 ) -> Path:
-    """Fetch config, preprocessing and weights of `reference`; returns where the weights lie.
+    """Download configuration, preprocessing and weights of `reference`. Returns the path of the weights.
 
-    `revision` is a commit of the hub; without one, the newest there is. All files are compared with what
-    the hub says of them, and their checksums are noted beside them with the commit. What is in the cache
-    already is not fetched again, and a download that was cut short goes on, unless `force`.
+    revision: a commit of the hub (default: the newest). All files are compared with the checksums of the
+    hub, and the checksums are written into a file beside them, with the commit. Files in the cache are
+    not downloaded again, and an interrupted download is resumed, unless `force`.
 
-    print_line: shows progress as plain lines; without it, the hub draws its bars.
+    print_line: shows progress as plain lines (default: the progress bars of the hub).
 
-    Raises HubError where the hub cannot be reached or does not have it, WeightsDamagedError where what
-    came is not what it said, UsageError for a folder.
+    Raises HubError if the hub cannot be reached or does not have the model, WeightsDamagedError if a
+    checksum is wrong, UsageError if `reference` is a folder.
     """
     if is_path(reference):
         raise UsageError(

@@ -23,7 +23,7 @@ from searcher.storage.uploads import shown_uri
 
 # The exceptions of these references, by video id; pairs only with the query of this fingerprint.
 ExceptionsOf: TypeAlias = Callable[[Collection[str], str], Mapping[str, list[StoredException]]]
-# Negative ranges of one query that are told and stored.
+# Maximum number of negative ranges of one query that are shown and stored.
 MAX_NEGATIVES = 100
 
 
@@ -84,7 +84,7 @@ class CurationRules:
         visible: frozenset[str] | None = None,
     ) -> RuledAnswer:
         """The JSON of a report under the rules. What they exclude is in `excepted` and `negatives`, not
-        in `matches`. visible: banks of which the caller may be told; None means all. Raises StateError.
+        in `matches`. visible: banks that the caller may see; None means all. Raises StateError.
         """
         answer = report_to_json(report, uri_of)
         answer["query"]["fingerprint"] = query.fingerprint

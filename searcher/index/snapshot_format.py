@@ -41,7 +41,7 @@ _NAMES = 4096
 
 
 def write_state(files: WrittenFiles, state: State) -> dict[str, Any]:
-    """Write the files of a state. Returns what the manifest tells of them. Raises OSError, and
+    """Write the files of a state. Returns their entry for the manifest. Raises OSError, and
     RuntimeError if the disk fails while FAISS writes."""
     entries = [
         _PartWriter(files, f"graph-{number}", part, state.alive[part.first_row : part.stop]).write()

@@ -25,7 +25,7 @@ class Jobs:
         self._files: JobFiles | None = None
         # Set when there may be a job to begin.
         self.added = threading.Event()
-        # Is told when a job of this process changes.
+        # Notified when a job of this process changes.
         self.watch = JobWatch()
 
     def open(self, folder: Path) -> None:

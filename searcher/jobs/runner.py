@@ -26,7 +26,7 @@ from searcher.jobs.jobs import Jobs
 from searcher.review.matching import MatchQueries, MatchTask
 
 _log = logging.getLogger("storyhash.jobs")
-# How often a running job looks whether it is cancelled, and tells its progress.
+# How often a running job checks whether it is cancelled, and writes its progress.
 _TICK_SECONDS = 0.5
 _TRIM_SECONDS = 60.0
 # How long a job waits for an embedder, and the pauses between two attempts.
@@ -222,7 +222,7 @@ class _Progress:
         self.seconds += seconds
 
     def on_decoded(self, seconds: float) -> None:
-        # Told each minute of the video: each change is written to the database.
+        # Rounded to minutes, because each change is written to the database.
         whole = 60.0 * (seconds // 60.0)
         if whole:
             self.value = {**self.value, "decoded_seconds": whole}

@@ -104,8 +104,8 @@ def match_detail(
 def negatives_to_json(
     negatives: Sequence[Negative], visible: frozenset[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Negative ranges, without ids and names of banks of which the caller may not be told. visible: None
-    means all banks."""
+    """Negative ranges. Ids and names of banks that the caller may not see are null. visible: the banks
+    that it may see; None means all."""
     return [
         {
             "video_id": one.video_id if visible is None or one.bank in visible else None,
@@ -165,7 +165,7 @@ def _non_match(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_times(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The evidence, with the times of each pair's segment in the reference, which its id tells."""
+    """The evidence, with the times of each pair's segment in the reference, from the segment id."""
     pairs = []
     for pair in evidence.get("pairs", ()):
         start, _, end = pair["segment_id"].rpartition("@")[2].partition("-")

@@ -31,8 +31,8 @@ def matches_to_json(
     visible: frozenset[str] | None = frozenset(),
 ) -> list[dict[str, Any]]:
     """The JSON of matches, with the titles of their videos, and with what exceptions and verdicts say
-    now. whole: with evidence, the best non-match and all verdicts. visible: banks of whose negative
-    videos the caller may be told; None means all. Raises StateError."""
+    now. whole: with evidence, the best non-match and all verdicts. visible: banks whose negative
+    videos the caller may see; None means all. Raises StateError."""
     exceptions = state.exceptions.of_references({one.detail["ref_video_id"] for one in matches})
     ids = [one.id for one in matches]
     verdicts, disputed = state.verdicts.latest(ids), state.feedback.disputed(ids)

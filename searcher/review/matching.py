@@ -29,7 +29,7 @@ from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from searcher.video_index import VideoIndex
 
-# Told after each piece of a query: the pass, the number of the piece, and how many there are.
+# Called after each piece of a query with the pass, the number of the piece, and the number of pieces.
 OnPiece = Callable[[PassName, int, int], None]
 
 

@@ -49,8 +49,8 @@ class Reviews:
         visible: frozenset[str] | None = None,
     ) -> dict[str, Any]:
         """The JSON of a report under the rules, with the id of each match, which is stored. answering:
-        with the matcher that made the report. visible: banks of which the caller may be told. Raises
-        StateError, NotReadyError."""
+        with the matcher that made the report. visible: banks that the caller may see; None
+        means all. Raises StateError, NotReadyError."""
         videos, policies = answering.index.videos, answering.matcher.policies
         ruled = rules.apply(report, query, videos.uri_of, policies, visible)
         found = ruled.found[:MAX_STORED]

@@ -141,7 +141,7 @@ class StagedVideos:
                     )
                     part = replace(part, thumbnails=b"")
                 values = (*key, segment_id, produced_at, encode_event(part))
-                # One that is staged already stays, unless it only tells that the segment failed.
+                # A segment that is staged already stays, unless only its failure is staged.
                 added += execute(
                     "INSERT OR IGNORE INTO staged_segments VALUES (?, ?, ?, ?, ?)", *values
                 ).rowcount

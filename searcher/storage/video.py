@@ -15,11 +15,12 @@ VideoState: TypeAlias = Literal["pending", "ready", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One row. `version` is the newest whole one, 0 before the first; segments count that version.
+    """One row. version: the newest complete one, 0 before the first; the numbers of segments are of this
+    version.
 
-    `uri` may hold a query or credentials until the video is whole, as it is fetched with them; see
-    `shown_uri`. `root` is the path given to `index` under which it was found; `fingerprint` tells
-    whether the source has changed. For a failed video the error fields say why.
+    uri: it may have a query or credentials until the video is complete, because they are needed to fetch
+    it; see `shown_uri`. root: the path given to `index` under which it was found. fingerprint: changes if
+    the source changes. The error fields say why a video failed.
     """
 
     video_id: str
@@ -61,7 +62,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of a video."""
+    """The description of a video."""
 
     bank: str
     title: str
@@ -69,5 +70,5 @@ class Description:
 
 
 def now(timespec: str = "milliseconds") -> str:
-    """The moment as rows tell it."""
+    """The present time in the form of the rows: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

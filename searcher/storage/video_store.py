@@ -39,8 +39,8 @@ class VideoStore:
 
     @property
     def owns_mirror(self) -> bool:
-        """Whether what the mirror holds was written beside this catalogue, so that points without a row
-        are of a change that was cut short and not of a catalogue that was lost."""
+        """Whether the content of the mirror was written together with this catalogue. Then points without
+        a row are from an interrupted change, and not from a catalogue that was lost."""
         rows = self._database.query("SELECT 1 FROM counters WHERE name = 'owns_mirror'")
         return bool(rows) or self.sequence > 0
 
@@ -258,7 +258,7 @@ class VideoStore:
             "edits",
         )
         with self._database.change() as execute:
-            # The log is read anew, and what it told is not told again.
+            # The log is read from the start, but videos that were new before are not new again.
             execute("INSERT OR REPLACE INTO new_from SELECT partition, next FROM offsets")
             for table in (*tables, "unmatched"):
                 execute(f"DELETE FROM {table}")

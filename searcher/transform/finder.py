@@ -1,4 +1,4 @@
-"""Compares the pictures of a report's matches, within a time budget: tells the transform of each match,
+"""Compares the pictures of a report's matches, within a time budget. It finds the transform of each match
 and verifies the doubtful ones."""
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class TransformFinder:
     def _compared(
         self, match: Match, memory: _Memory | None, check: Callable[[], None]
     ) -> tuple[PictureComparison | None, str]:
-        """The comparison, None if the pictures were not compared; and why no transform is told."""
+        """The comparison, None if the pictures were not compared; and why no transform is reported."""
         if memory is None:
             return None, f"pictures are not compared ({_SETTING} is 0)"
         if memory.query is None:

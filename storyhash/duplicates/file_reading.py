@@ -72,7 +72,7 @@ class FileReader(Closeable):
         self._child.close()
 
     def picture_size(self, path: str) -> PictureSize:
-        """Of a video file, or a folder of numbered pictures. Raises VideoError and its kin."""
+        """Of a video file, or a folder of numbered pictures. Raises VideoError and its subclasses."""
         sizes = [
             result for result in self._child.run((path, ())) if isinstance(result, PictureSize)
         ]
@@ -81,7 +81,8 @@ class FileReader(Closeable):
         return sizes[0]
 
     def thumbnails(self, path: str, times: Sequence[float]) -> list[Thumbnail]:
-        """Pictures at these times, increasing seconds of the video. Raises VideoError and its kin."""
+        """Pictures at these times, increasing seconds of the video. Raises VideoError and its
+        subclasses."""
         thumbnails = [
             result
             for result in self._child.run((path, tuple(times)))

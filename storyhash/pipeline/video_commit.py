@@ -1,10 +1,10 @@
-"""The end of a video: what is written, and when.
+"""Writes a video when its last segment is embedded, in this order.
 
 1. Under the lock of the index, so that no deletion comes in between: if it is still wanted, its vectors
    and then its thumbnails, or its error.
-2. The second index, if all segments were embedded for it. It only saves work, so it comes after the first
-   one, and its errors concern nobody.
-3. The caller tells the outcome, and then removes the video from the record of work in progress: what
+2. The second index, if all segments were embedded for it. This only saves work, so it comes after the
+   first one, and its errors are only logged.
+3. The caller reports the outcome, and then removes the video from the record of work in progress: what
    follows from the outcome, such as matching, may crash the process too.
 """
 

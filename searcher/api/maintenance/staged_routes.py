@@ -18,7 +18,7 @@ from searcher.api.maintenance.staged_schemas import StagedPage
 from searcher.api.video_path import VIDEO_ID
 from searcher.storage.staged_videos import StagedVideo
 
-# Dropping tells the log and waits for it: its threads are not those of other routes.
+# Dropping publishes to the log and waits for it, so it has threads of its own.
 _AT_WORK, _WAITING = 2, 16
 
 

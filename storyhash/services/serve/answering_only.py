@@ -54,7 +54,7 @@ def run_answering(settings: Settings, stopping: threading.Event) -> None:
         transforms=transform_finder(reader, settings.matching),
         webhooks=settings.webhooks,
     )
-    # The matches that it finds are told too.
+    # Its matches are sent to webhooks too.
     threads = [
         WebhookWorker(lambda: access.state, settings.webhooks, metrics),
         CurationReader(lambda: access.state, metrics),

@@ -1,5 +1,5 @@
-"""What `serve` does with a video that has become searchable: it tells webhooks, and matches the video
-with the others."""
+"""What `serve` does with a video that has become searchable: it sends an event to webhooks, and matches
+the video with the others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class IndexedVideos:
             if video is None or video.state != "ready":
                 # It is indexed again, or gone.
                 continue
-            # What crashed the process three times is told, and not matched once more.
+            # After three crashes the event is sent, but the video is not matched once more.
             match = self._match and not in_hand.is_set_aside(name)
             with in_hand.holding([name]):
                 found = self._follow_up(
@@ -87,7 +87,7 @@ class IndexedVideos:
         except StateError:
             raise
         except Exception:
-            # It is indexed all the same: what was found in it is told, or nothing is.
+            # It is indexed all the same; only its matches are missing.
             self._metrics.videos_total.labels(STAGE, "failed").inc()
             _log.exception("%r could not be matched with the other videos", name)
             return ""

@@ -62,7 +62,7 @@ class SecondIndexWorker(Background):
         # Most new videos come from `SecondWriter` instead, a moment after the first index has them.
         wanted = partial(is_wanted, first=self._first.videos, second=self._second.videos)
         self._indexer.run(filter(wanted, work), self._tell, wanted=wanted, stopping=self._stopping)
-        # Those that `SecondWriter` added meanwhile were not told.
+        # `SecondWriter` added some of them meanwhile, without a call of `_tell`.
         self._waiting.set(0)
 
     def _tell(self, outcome: VideoOutcome) -> None:

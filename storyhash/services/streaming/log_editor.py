@@ -1,5 +1,5 @@
-"""Deletions, new descriptions, and versions that are given up: told to the log of a generation, then
-taken in at once."""
+"""Deletions, new descriptions and dropped versions: published to the log of a generation, then applied to
+its index at once."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class LogEditor:
             for item in items:
                 publisher.publish(to_message(self._topics.embeddings, item.envelope))
             publisher.flush()
-            # The log tells it again when its turn comes, which changes nothing.
+            # The consumer reads these events again from the log, which changes nothing.
             self._handler.take(items)
         finally:
             publisher.close()
