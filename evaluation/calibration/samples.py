@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.types import EVERYWHERE, BoolArray, Float64Array, Int64Array
-from evaluation.experiment.protocol import Dataset, Query
 from evaluation.methods.storyhash import MatcherMethod
+from evaluation.protocol import Dataset, Query
 from searcher.matching.scoring.calibration import Calibration
 
 # Candidates per view. A view's offset depends on its best non-matches only.

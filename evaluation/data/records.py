@@ -74,3 +74,8 @@ class QueryRow:
     error: str = ""
     pieces: tuple[CopiedRange, ...] = ()
     matches: tuple[ScoredMatch, ...] = field(default=())
+
+    @property
+    def distractors(self) -> int:
+        """The number of distractor segments beside the catalogue, from a name such as `full+10000`."""
+        return int(self.configuration.rpartition("+")[2]) if "+" in self.configuration else 0

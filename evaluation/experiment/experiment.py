@@ -35,17 +35,17 @@ from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
 from evaluation.data.picture_features import PictureFeatureStore
 from evaluation.data.records import QueryRow
-from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan, ExperimentSpec
-from evaluation.experiment.profile import Backend
-from evaluation.experiment.protocol import LOOKALIKE, REAL
-from evaluation.experiment.worker_pool import WorkerPool
-from evaluation.methods.configurations import Configuration
-from evaluation.methods.methods import (
+from evaluation.experiment.configured_methods import (
     Calibrations,
     ConfiguredMethod,
     answer_queries,
     gather_from_queries,
 )
+from evaluation.experiment.experiment_data import FOLDS, ExperimentPlan, ExperimentSpec
+from evaluation.experiment.profile import Backend
+from evaluation.experiment.worker_pool import WorkerPool
+from evaluation.methods.configurations import Configuration
+from evaluation.protocol import LOOKALIKE, REAL
 
 _PACKAGES = (embedder, evaluation, searcher)
 

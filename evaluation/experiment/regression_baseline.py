@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evaluation.data.records import QueryRow
-from evaluation.experiment.protocol import LOOKALIKE, REAL
 from evaluation.methods.configurations import FULL
+from evaluation.protocol import LOOKALIKE, REAL
 
 
 @dataclass(frozen=True, slots=True)

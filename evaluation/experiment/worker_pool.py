@@ -10,7 +10,7 @@ from common.runtime_tuning import usable_cores
 from common.slices import slices
 from common.worker_processes import WorkerProcesses
 from evaluation.experiment.experiment_data import ExperimentData, ExperimentSpec
-from evaluation.experiment.protocol import Query
+from evaluation.protocol import Query
 
 T = TypeVar("T")
 

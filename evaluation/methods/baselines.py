@@ -18,7 +18,7 @@ from embedder.pooling import pool
 from embedder.query.features import QueryFeatures
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.records import ScoredMatch
-from evaluation.experiment.protocol import REAL, Dataset, Query
+from evaluation.protocol import REAL, Dataset, Query
 
 BaselineName: TypeAlias = Literal["peer-median", "peer-best-pair"]
 BASELINES: tuple[BaselineName, ...] = ("peer-median", "peer-best-pair")

@@ -14,7 +14,7 @@ from common.sandbox.limits import Check
 from common.settings import VideoSettings
 from common.types import UInt8Array
 from evaluation.data.edits import EditedVideos
-from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
+from evaluation.protocol import LOOKALIKE, REAL, Dataset, Query
 from ingest.source_pictures import pictures_of
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import Policies

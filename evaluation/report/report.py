@@ -17,7 +17,6 @@ from evaluation.measures.relevance import is_lookalike
 from evaluation.measures.summary import summarise
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
-from evaluation.methods.methods import distractors_of
 from evaluation.report import curves, figures, tables
 from evaluation.report.plot_style import REPORT_SUFFIXES
 from evaluation.report.table import Table
@@ -85,7 +84,7 @@ def robustness_report(rows: Sequence[QueryRow], paths: Mapping[str, Path], out: 
     distractors are only in the table of distractors."""
     report = _start_report(rows, paths)
     by_name = group_tables(rows)
-    rows = [row for row in rows if not distractors_of(row)]
+    rows = [row for row in rows if not row.distractors]
     by_group, by_transform = summarise(rows, ("group",)), summarise(rows, ("transform",))
     report.add_tables(
         out / "tables",
@@ -140,9 +139,9 @@ def group_tables(rows: Sequence[QueryRow]) -> dict[str, Table]:
     """Tables by group: all measures of StoryHash, and a comparison with the baselines if there are
     any."""
     by_name: dict[str, Table] = {}
-    if any(map(distractors_of, rows)):
+    if any(row.distractors for row in rows):
         by_name["distractors"] = distractor_table(rows)
-        rows = [row for row in rows if not distractors_of(row)]
+        rows = [row for row in rows if not row.distractors]
     own_rows = without_baselines(rows)
     by_name["groups"] = tables.per_configuration(
         summarise(own_rows, ("group",)), GROUPS, "By group"

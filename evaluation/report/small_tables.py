@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluation.experiment.latency import TimedCase
 from evaluation.measures.registry import MEASURES
 from evaluation.measures.summary import Summary
 from evaluation.report.table import Column, Table
@@ -26,16 +25,9 @@ def before_and_after(before: Summary, after: Summary, measures: Sequence[str]) -
     )
 
 
-def stage_times(timed: Sequence[TimedCase]) -> Table:
-    """A row per stage and a column per case; milliseconds."""
-    return stage_times_of({timed_case.case: timed_case.stages for timed_case in timed})
-
-
-def stage_times_of(cases: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Like `stage_times`, from seconds by case and stage. The total comes last.
-
-    Results name a non-match `stranger`, and a pass `look`.
-    """
+def stage_times(cases: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row per stage, the total last, and a column per case; milliseconds. cases: seconds by case and
+    stage. Results name a non-match `stranger`, and a pass `look`."""
     names = sorted(
         dict.fromkeys(name for stages in cases.values() for name in stages),
         key=lambda name: name == "total",

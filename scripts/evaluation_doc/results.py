@@ -13,7 +13,6 @@ from evaluation.data.record_io import read_rows
 from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.second_opinion import with_second_opinion
-from evaluation.methods.methods import distractors_of
 from evaluation.report.report import without_baselines
 from scripts import figures
 from scripts.document import END, begin
@@ -98,7 +97,7 @@ def read_results(folder: Path) -> Results:
     pictures = _with_distractors(dict(_each(folder / "pictures", "rows-{}.jsonl", read_rows)))
     distractors = _with_distractors(robustness)
     robustness = {
-        profile: [row for row in rows if not distractors_of(row)]
+        profile: [row for row in rows if not row.distractors]
         for profile, rows in robustness.items()
     }
     return Results(
@@ -113,7 +112,7 @@ def _with_distractors(
     return {
         profile: without_baselines(rows)
         for profile, rows in robustness.items()
-        if any(map(distractors_of, rows))
+        if any(row.distractors for row in rows)
     }
 
 

@@ -17,7 +17,7 @@ from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
 from evaluation.report import curves, figures, tables
 from evaluation.report.report import composition, distractor_table, fusion_rows, without_baselines
-from evaluation.report.small_tables import stage_times_of
+from evaluation.report.small_tables import stage_times
 from evaluation.report.table import Column, Table
 from scripts.evaluation_doc import generated_text as prose
 from scripts.evaluation_doc.generated_text import COMPARED
@@ -299,7 +299,7 @@ def _latency(results: Results) -> Iterator[str]:
             "Steps of a pass overlap, so they may add up to more than the total."
         )
         cases = {case["case"]: case["seconds"] for case in run["cases"]}
-        yield stage_times_of(cases).to_markdown()
+        yield stage_times(cases).to_markdown()
 
 
 def _speed(results: Results, present: str) -> Iterator[str]:

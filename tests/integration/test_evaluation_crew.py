@@ -17,13 +17,13 @@ from evaluation.data.extraction import ORIGINAL
 from evaluation.data.feature_cache import write_cached_query
 from evaluation.experiment import worker_pool
 from evaluation.experiment.commands import calibrate
+from evaluation.experiment.configured_methods import ConfiguredMethod, answer_queries
 from evaluation.experiment.experiment import Evaluation
 from evaluation.experiment.experiment_data import ExperimentData, ExperimentPlan, ExperimentSpec
 from evaluation.experiment.profile import Backend
-from evaluation.experiment.protocol import Query
 from evaluation.experiment.worker_pool import WorkerPool
 from evaluation.methods.configurations import FULL
-from evaluation.methods.methods import ConfiguredMethod, answer_queries
+from evaluation.protocol import Query
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import load_calibration
 from tests.support.evaluation_features import seen

@@ -85,7 +85,8 @@ def latency(
                     f"{settings.profile}, a query of {seconds:.1f} s, {vectors:,} segments:\n",
                     markup=False,
                 )
-                out.print_lines(stage_times(timed).to_markdown() + "\n", markup=False)
+                table = stage_times({case.case: case.stages for case in timed})
+                out.print_lines(table.to_markdown() + "\n", markup=False)
     if json:
         print_json({"items": reports, "next_cursor": None})
 

@@ -18,8 +18,8 @@ from evaluation.data.datasets import DatasetVideo
 from evaluation.data.distractors import PREFIX
 from evaluation.data.edits import EditedVideos
 from evaluation.data.picture_films import PictureFilm
-from evaluation.experiment.protocol import REAL, Dataset, Query
 from evaluation.methods.verification import Verification
+from evaluation.protocol import REAL, Dataset, Query
 from ingest.source_pictures import pictures_of
 from searcher.matching.report.match_report import MatchReport
 from tests.unit.searcher.transform.drawing import HEIGHT, WIDTH, drawn

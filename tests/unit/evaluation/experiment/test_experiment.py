@@ -23,12 +23,12 @@ from evaluation.calibration.folds import (
 )
 from evaluation.calibration.judged import JudgedPairs
 from evaluation.calibration.samples import Samples
+from evaluation.experiment.configured_methods import without_weak_matches
 from evaluation.experiment.experiment import code_digest
 from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
 from evaluation.measures.statistics import Proportion
 from evaluation.methods.configurations import ABLATION, FULL, chosen_configurations
-from evaluation.methods.methods import without_weak_matches
-from evaluation.report.small_tables import stage_times_of
+from evaluation.report.small_tables import stage_times
 from evaluation.report.summary_json import value_to_json
 from searcher.matching.scoring.calibration import load_calibration
 from tests.support.evaluation_rows import found, row
@@ -190,5 +190,5 @@ def test_values_as_json() -> None:
 
 
 def test_the_whole_of_a_query_comes_last() -> None:
-    table = stage_times_of({"copy": {"total": 0.5, "pack": 0.1}, "stranger": {"look": 1}})
+    table = stage_times({"copy": {"total": 0.5, "pack": 0.1}, "stranger": {"look": 1}})
     assert table.rows == (("pack", "100.0", "–"), ("look", "–", "1000.0"), ("total", "500.0", "–"))

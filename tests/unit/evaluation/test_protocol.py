@@ -7,7 +7,7 @@ import pytest
 from common.errors import UsageError
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.feature_cache import CachedQuery
-from evaluation.experiment.protocol import LOOKALIKE, REAL, Dataset, Query
+from evaluation.protocol import LOOKALIKE, REAL, Dataset, Query
 
 VIDEOS = [DatasetVideo(name, f"/{name}", family) for name, family in ("ax", "bx", "cy", "dz")]
 ALIKE = [DatasetVideo(f"lookalikes/{name}", f"/{name}", name, "lookalikes") for name in "pq"]

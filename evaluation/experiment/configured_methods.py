@@ -9,10 +9,10 @@ from typing import TypeAlias
 from evaluation.calibration.samples import Samples, gather_samples
 from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import ExperimentData
-from evaluation.experiment.protocol import Method, Query
 from evaluation.measures.relevance import best_of_each_video, is_wrong
 from evaluation.methods.baselines import BaselineName
 from evaluation.methods.configurations import Configuration
+from evaluation.protocol import Method, Query
 from searcher.matching.scoring.calibration import Calibration
 
 Calibrations: TypeAlias = Mapping[int | None, Calibration]
@@ -64,11 +64,6 @@ def answer_queries(
                 for row in data.rows([query], answering)
             ]
     return rows
-
-
-def distractors_of(row: QueryRow) -> int:
-    """The number of distractor segments beside the catalogue of a row."""
-    return int(row.configuration.rpartition("+")[2]) if "+" in row.configuration else 0
 
 
 def gather_from_queries(
