@@ -10,7 +10,7 @@ from common.errors import UsageError
 from evaluation.data.datasets import DatasetVideo, halves
 from evaluation.data.distractors import PREFIX
 from evaluation.data.feature_cache import CachedQuery
-from evaluation.data.records import Catalogue, QueryRow, Relation, ScoredMatch
+from evaluation.records import Catalogue, QueryRow, Relation, ScoredMatch
 
 REAL = "real"
 LOOKALIKE = "lookalike"

@@ -25,8 +25,8 @@ from embedder.stage import EmbedderStage
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.edits import EditMaker, edit_key, partners_of
 from evaluation.data.feature_cache import CachedQuery, read_cached_query, write_cached_query
-from evaluation.data.records import CopiedRange
 from evaluation.data.video_io import write_film
+from evaluation.records import CopiedRange
 from ingest.clip_packer import produce
 
 ORIGINAL = "original"

@@ -13,7 +13,7 @@ import numpy as np
 from common.atomic_write import replacing
 from common.types import ACTION_DIMENSION, VISUAL_DIMENSION
 from embedder.query.features import QueryFeatures, ViewFeatures
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 
 _FORMAT = 1
 _NOTHING = QueryFeatures(

@@ -1,6 +1,6 @@
 """Files of rows: JSON Lines (`.jsonl`, `.json`), one row per line, or Parquet (`.parquet`).
 
-Both have the fields of `evaluation.data.records`, with nested matches and pieces. Files are written
+Both have the fields of `evaluation.records`, with nested matches and pieces. Files are written
 atomically. A damaged file or a file of another kind raises UsageError with the place.
 """
 
@@ -18,7 +18,7 @@ import orjson
 from common.atomic_write import replacing
 from common.errors import UsageError
 from common.extras import install_command
-from evaluation.data.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
+from evaluation.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
 
 if TYPE_CHECKING:
     import pyarrow

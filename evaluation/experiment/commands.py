@@ -13,12 +13,12 @@ from common.errors import UsageError
 from evaluation.calibration.folds import with_version
 from evaluation.calibration.judged import JudgedPairs
 from evaluation.data.record_io import write_rows
-from evaluation.data.records import QueryRow
 from evaluation.experiment.configured_methods import Calibrations, ConfiguredMethod
 from evaluation.experiment.experiment import Evaluation, ProfileRun
 from evaluation.experiment.profile import Backend
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FULL, FUSIONS, Configuration
+from evaluation.records import QueryRow
 from searcher.matching.scoring.calibration import Calibration
 
 Notice = Callable[[str], None]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from evaluation.calibration.samples import Samples, gather_samples
-from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import ExperimentData
 from evaluation.measures.relevance import best_of_each_video, is_wrong
 from evaluation.methods.baselines import BaselineName
 from evaluation.methods.configurations import Configuration
 from evaluation.protocol import Method, Query
+from evaluation.records import QueryRow
 from searcher.matching.scoring.calibration import Calibration
 
 Calibrations: TypeAlias = Mapping[int | None, Calibration]

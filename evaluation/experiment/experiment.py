@@ -34,7 +34,6 @@ from evaluation.calibration.samples import Samples
 from evaluation.data.datasets import DatasetVideo
 from evaluation.data.extraction import ORIGINAL, ExtractionJob, FeatureStore, extract, missing_jobs
 from evaluation.data.picture_features import PictureFeatureStore
-from evaluation.data.records import QueryRow
 from evaluation.experiment.configured_methods import (
     Calibrations,
     ConfiguredMethod,
@@ -46,6 +45,7 @@ from evaluation.experiment.profile import Backend
 from evaluation.experiment.worker_pool import WorkerPool
 from evaluation.methods.configurations import Configuration
 from evaluation.protocol import LOOKALIKE, REAL
+from evaluation.records import QueryRow
 
 _PACKAGES = (embedder, evaluation, searcher)
 

@@ -23,7 +23,6 @@ from evaluation.data.edits import EditedVideos
 from evaluation.data.extraction import ORIGINAL, FeatureStore
 from evaluation.data.feature_cache import CachedQuery
 from evaluation.data.picture_features import PictureFeatureStore
-from evaluation.data.records import QueryRow
 from evaluation.methods.baselines import Baseline, BaselineName
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.distractor_index import DistractorRows
@@ -31,6 +30,7 @@ from evaluation.methods.exact_index import index_video
 from evaluation.methods.storyhash import MatcherMethod
 from evaluation.methods.verification import Verification
 from evaluation.protocol import LOOKALIKE, REAL, Dataset, Method, Query, answer_all
+from evaluation.records import QueryRow
 from evaluation.transforms.base import Transform
 from evaluation.transforms.registry import TRANSFORMS
 from searcher.matching.scoring.calibration import Calibration

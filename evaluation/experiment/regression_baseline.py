@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evaluation.data.records import QueryRow
 from evaluation.methods.configurations import FULL
 from evaluation.protocol import LOOKALIKE, REAL
+from evaluation.records import QueryRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import label_of
 from evaluation.measures.outcomes import OUTCOMES, Outcome
 from evaluation.measures.pairing import QueryKey, by_query, pair
@@ -31,6 +30,7 @@ from evaluation.measures.statistics import (
     mcnemar_more,
     newcombe,
 )
+from evaluation.records import QueryRow
 from evaluation.report.summary_json import value_to_json
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import p_value, share

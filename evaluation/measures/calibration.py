@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float64Array
-from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.relevance import (
     best_right,
     best_wrong,
@@ -21,6 +20,7 @@ from evaluation.measures.relevance import (
     wrong_matches,
 )
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow, ScoredMatch
 
 BINS = 10
 

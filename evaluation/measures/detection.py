@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import BoolArray, Float64Array, Int64Array
-from evaluation.data.records import QueryRow
 from evaluation.measures.relevance import (
     NOT_FOUND,
     Score,
@@ -26,6 +25,7 @@ from evaluation.measures.relevance import (
     wrong_matches,
 )
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow
 
 
 @dataclass(frozen=True, slots=True)

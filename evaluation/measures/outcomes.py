@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import copy_decision, wrong_decision
 from evaluation.measures.detection import accepted_at_fpr
 from evaluation.measures.pairing import QueryKey, by_query
 from evaluation.measures.ranking import closed_set, within
 from evaluation.measures.relevance import negatives, positives
+from evaluation.records import QueryRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from common.errors import UsageError
-from evaluation.data.records import Catalogue, QueryRow
 from evaluation.measures.statistics import PairedOutcomes
+from evaluation.records import Catalogue, QueryRow
 
 QueryKey: TypeAlias = tuple[Catalogue, str, str]
 """(catalogue, transform, video_id)."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float64Array
-from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.relevance import best_right, best_wrong, expects_copy, rank_of_right
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow, ScoredMatch
 
 SATURATION = 1e-12
 """Probabilities are clipped to this distance from 0 and 1 before their logit is computed."""

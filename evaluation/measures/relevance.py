@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from evaluation.data.records import QueryRow, ScoredMatch
+from evaluation.records import QueryRow, ScoredMatch
 
 Score: TypeAlias = tuple[float, float]
 """(probability, similarity), compared in that order."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.pairing import by_query
 from evaluation.measures.relevance import answer
+from evaluation.records import QueryRow, ScoredMatch
 from searcher.matching.second_opinion import LEAST_COPY_PROBABILITY
 
 

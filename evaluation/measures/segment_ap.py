@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float64Array
-from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
 from evaluation.measures.relevance import answer, is_wrong, negatives, positives, score_of
 from evaluation.measures.temporal_iou import Range, intersection, length, query_range, ref_range
+from evaluation.records import CopiedRange, QueryRow, ScoredMatch
 
 _AXES: tuple[Callable[[ScoredMatch | CopiedRange], Range], ...] = (query_range, ref_range)
 

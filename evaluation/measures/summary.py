@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import (
     Decisions,
     answers,
@@ -21,6 +20,7 @@ from evaluation.measures.ranking import Separation, recall_at, separation
 from evaluation.measures.segment_ap import segment_ap
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.temporal_iou import RangeSummary, summarise_ranges
+from evaluation.records import QueryRow
 
 By: TypeAlias = tuple[Literal["transform", "group"], ...]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
 from evaluation.measures.relevance import answer, best, positives
 from evaluation.measures.statistics import Proportion
+from evaluation.records import CopiedRange, QueryRow, ScoredMatch
 
 Range: TypeAlias = tuple[float, float]
 """[start, end) in seconds."""

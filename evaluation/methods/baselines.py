@@ -17,8 +17,8 @@ from common.types import Float32Array
 from embedder.pooling import pool
 from embedder.query.features import QueryFeatures
 from evaluation.data.feature_cache import CachedQuery
-from evaluation.data.records import ScoredMatch
 from evaluation.protocol import REAL, Dataset, Query
+from evaluation.records import ScoredMatch
 
 BaselineName: TypeAlias = Literal["peer-median", "peer-best-pair"]
 BASELINES: tuple[BaselineName, ...] = ("peer-median", "peer-best-pair")

@@ -13,13 +13,13 @@ from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import in_spans
 from embedder.visual.views import FIRST_VIEWS
 from evaluation.data.feature_cache import CachedQuery
-from evaluation.data.records import ScoredMatch
 from evaluation.methods.best_window import best_window
 from evaluation.methods.configurations import Configuration
 from evaluation.methods.distractor_index import DistractorRows, WithDistractors
 from evaluation.methods.exact_index import ArrayIndex, index_video
 from evaluation.methods.verification import Verification
 from evaluation.protocol import REAL, Dataset, Query
+from evaluation.records import ScoredMatch
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.alignment.alignment import align
 from searcher.matching.cascade import match_cascade

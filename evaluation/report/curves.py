@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.calibration import answers, expected_calibration_error, reliability
 from evaluation.measures.detection import Curve, micro_ap, pooled, precision_recall, roc
 from evaluation.measures.grouping import by_label
 from evaluation.measures.relevance import negatives
+from evaluation.records import QueryRow
 from evaluation.report.plot_style import INK, check_any, colour, dash, legend, legend_above, panels
 
 RATES = (1e-3, 1e-2)

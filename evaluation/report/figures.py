@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import by_label
 from evaluation.measures.ranking import similarities
 from evaluation.measures.registry import MEASURES
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
+from evaluation.records import QueryRow
 from evaluation.report.plot_style import INK, check_any, colour, legend_above, panels, title
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from common.errors import UsageError
 from common.extras import install_command
 from common.types import ACTION_DIMENSION, GRAPH_DIMENSION, VISUAL_DIMENSION
 from evaluation.data.record_io import write_rows
-from evaluation.data.records import QueryRow
 from evaluation.measures.relevance import is_lookalike
 from evaluation.measures.summary import summarise
 from evaluation.methods.baselines import BASELINES
 from evaluation.methods.configurations import FUSIONS
+from evaluation.records import QueryRow
 from evaluation.report import curves, figures, tables
 from evaluation.report.plot_style import REPORT_SUFFIXES
 from evaluation.report.table import Table

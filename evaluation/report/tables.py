@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import by_label
 from evaluation.measures.outcomes import OUTCOMES
 from evaluation.measures.pairing import pair
 from evaluation.measures.registry import MEASURES, Measure, Value
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary
+from evaluation.records import QueryRow
 from evaluation.report.table import Column, Table
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from common.types import UInt8Array, check_array
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 
 Group: TypeAlias = Literal["paper", "photometric", "composed", "temporal", "hard"]
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 from evaluation.transforms.base import Film, Group, Transform, TransformContext, TransformResult
 
 FrameEdit: TypeAlias = Callable[[UInt8Array, int], UInt8Array]

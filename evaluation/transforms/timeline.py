@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.types import Int64Array
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 from evaluation.transforms.base import Film, Transform, TransformContext, TransformResult
 from evaluation.transforms.frame_ops import whole
 from evaluation.transforms.inserted_video import InsertedVideo

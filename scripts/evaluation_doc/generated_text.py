@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluation.data.records import QueryRow
 from evaluation.experiment.experiment_data import FOLDS
 from evaluation.measures.grouping import by_label
 from evaluation.measures.outcomes import OUTCOMES
@@ -14,6 +13,7 @@ from evaluation.measures.registry import MEASURES
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import Summary, summarise
 from evaluation.methods.baselines import BASELINES
+from evaluation.records import QueryRow
 from evaluation.report.tables import number, p_value, percent
 from evaluation.transforms.registry import TRANSFORMS
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from common.errors import UsageError
 from evaluation.data.record_io import read_rows
-from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.second_opinion import with_second_opinion
+from evaluation.records import QueryRow
 from evaluation.report.report import without_baselines
 from scripts import figures
 from scripts.document import END, begin

@@ -8,13 +8,13 @@ from pathlib import Path
 from string import Template
 
 from embedder.fusion import ACTION_SHARE
-from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_baseline import full_configuration_rows
 from evaluation.measures.calibration import answers, reliability
 from evaluation.measures.grouping import by_label
 from evaluation.measures.second_opinion import with_second_opinion
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
+from evaluation.records import QueryRow
 from evaluation.report import curves, figures, tables
 from evaluation.report.report import composition, distractor_table, fusion_rows, without_baselines
 from evaluation.report.small_tables import stage_times

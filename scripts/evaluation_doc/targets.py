@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.registry import MEASURES, Value
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
+from evaluation.records import QueryRow
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import NOTHING, Target, share
 

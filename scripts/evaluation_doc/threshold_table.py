@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.relevance import best_right, best_wrong, negatives, positives, score_of
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow
 from evaluation.report.table import Column, Table
 from evaluation.report.tables import share
 

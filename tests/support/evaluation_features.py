@@ -8,7 +8,7 @@ from common.types import Float32Array
 from embedder.normalise import unit
 from embedder.query.features import QueryFeatures, ViewFeatures
 from evaluation.data.feature_cache import CachedQuery
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 
 
 def seen(

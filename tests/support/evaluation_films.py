@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from common.types import UInt8Array
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 from evaluation.transforms.base import Film, TransformResult
 
 ORIGINAL = 0

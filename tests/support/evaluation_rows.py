@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.data.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
+from evaluation.records import Catalogue, CopiedRange, QueryRow, Relation, ScoredMatch
 
 COPY_FROM, REVIEW_FROM = 0.9, 0.5
 

@@ -11,10 +11,10 @@ import typer
 
 from common.errors import UsageError
 from evaluation.data.record_io import read_rows
-from evaluation.data.records import QueryRow
 from evaluation.experiment import commands as runs
 from evaluation.experiment.regression_baseline import baseline_queries, full_configuration_rows
 from evaluation.experiment.regression_gate import compare
+from evaluation.records import QueryRow
 from storyhash.cli.evaluate.options import OUT, CrossValidateOption, OutOption
 from storyhash.cli.evaluate.progress import evaluating
 from storyhash.cli.shared.console import out, print_json

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from evaluation.data.record_io import from_line, read_rows, to_line, write_rows
-from evaluation.data.records import CopiedRange, QueryRow, ScoredMatch
+from evaluation.records import CopiedRange, QueryRow, ScoredMatch
 from tests.support.evaluation_rows import found, piece, row
 
 FORMATS = ("rows.jsonl", "rows.parquet")

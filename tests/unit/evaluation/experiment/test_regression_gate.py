@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.experiment.regression_gate import GateReport, compare
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow
 from tests.support.evaluation_rows import found, row
 
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from evaluation.data.records import Catalogue, QueryRow
 from evaluation.measures.calibration import (
     answers,
     decisions,
@@ -20,6 +19,7 @@ from evaluation.measures.calibration import (
     reliability,
 )
 from evaluation.measures.statistics import Proportion
+from evaluation.records import Catalogue, QueryRow
 from tests.support.evaluation_rows import found, row
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.detection import (
     accepted_at_fpr,
     micro_ap,
@@ -22,6 +21,7 @@ from evaluation.measures.detection import (
 )
 from evaluation.measures.relevance import NOT_FOUND
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow
 from tests.support.evaluation_rows import found, row
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.ranking import d_prime, logit, recall_at, separation, similarities
 from evaluation.measures.relevance import rank_of_right
 from evaluation.measures.statistics import Proportion
+from evaluation.records import QueryRow
 from tests.support.evaluation_rows import found, row
 
 STRANGERS = [found("stranger", p, video_id=f"s{i}") for i, p in enumerate((0.8, 0.7, 0.6, 0.5))]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow, ScoredMatch
 from evaluation.measures.second_opinion import with_second_opinion
+from evaluation.records import QueryRow, ScoredMatch
 from tests.support.evaluation_rows import found, row
 
 SURE, DOUBTFUL, WRONG = found("self", 0.99), found("self", 0.6), found("stranger", 0.7)

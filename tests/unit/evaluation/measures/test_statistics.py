@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.pairing import QueryKey, by_query, pair
 from evaluation.measures.ranking import within
 from evaluation.measures.statistics import (
@@ -21,6 +20,7 @@ from evaluation.measures.statistics import (
     newcombe,
     wilson,
 )
+from evaluation.records import QueryRow
 from tests.support.evaluation_rows import found, row
 
 shares = st.integers(1, 500).flatmap(

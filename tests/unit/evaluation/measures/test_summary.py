@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from evaluation.data.records import QueryRow
 from evaluation.measures.grouping import by_label
 from evaluation.measures.registry import MEASURES
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
+from evaluation.records import QueryRow
 from tests.support.evaluation_rows import found, piece, row
 
 

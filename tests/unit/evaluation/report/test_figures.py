@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.summary import summarise
+from evaluation.records import QueryRow
 from evaluation.report.curves import precision_recall_curves, reliability_diagram, roc_curves
 from evaluation.report.figures import (
     VectorBlock,

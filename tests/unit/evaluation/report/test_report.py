@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from common.errors import UsageError
 from evaluation.data.record_io import write_rows
-from evaluation.data.records import QueryRow
 from evaluation.methods.configurations import FUSIONS
+from evaluation.records import QueryRow
 from evaluation.report import report
 from evaluation.report.report import ablation_report, robustness_report
 from scripts.evaluation_doc import generated_text as prose

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UsageError
-from evaluation.data.records import QueryRow
 from evaluation.measures.statistics import Proportion
 from evaluation.measures.summary import summarise
+from evaluation.records import QueryRow
 from evaluation.report.table import Column, Table, latex
 from evaluation.report.tables import (
     Target,

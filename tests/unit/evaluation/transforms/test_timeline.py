@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.data.records import CopiedRange
+from evaluation.records import CopiedRange
 from evaluation.transforms.registry import TRANSFORMS, context_for
 from evaluation.transforms.timeline import chain, compose_ranges
 from tests.support.evaluation_films import check_truth, numbered, numbered_partner, read_numbers
