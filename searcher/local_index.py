@@ -23,6 +23,14 @@ from searcher.mirror.base import Mirror
 from searcher.mirror.change import write_to_mirror
 from searcher.mirror.compaction import compacted
 from searcher.mirror.factory import open_mirror
+from searcher.recovery import (
+    is_level,
+    level,
+    mirrored,
+    rebuilt_shard,
+    recover_catalogue,
+    recovered_shard,
+)
 from searcher.storage.data_dir import (
     FolderManifest,
     check_same,
@@ -31,14 +39,6 @@ from searcher.storage.data_dir import (
     take_lock,
 )
 from searcher.storage.database import Database
-from searcher.storage.recovery import (
-    is_level,
-    level,
-    mirrored,
-    rebuilt_shard,
-    recover_catalogue,
-    recovered_shard,
-)
 from searcher.storage.saved_shard import SavedShard
 from searcher.storage.video import Video
 from searcher.video_index import VideoIndex

@@ -13,18 +13,10 @@ from common.errors import ModelMismatchError
 from common.settings import QdrantSettings
 from common.slices import slices
 from common.types import Embedding
-from searcher.mirror.base import (
-    FRAMES_FIELD,
-    GRAPH_NAME,
-    NO_VIDEOS,
-    VECTOR_NAME,
-    counted,
-    keepers,
-    to_embedding,
-    to_payload,
-)
+from searcher.mirror.base import NO_VIDEOS, counted, keepers
 from searcher.qdrant.collections import check_collection, create_collection, vector_params
 from searcher.qdrant.nodes import Node, Nodes
+from searcher.qdrant.payload import FRAMES_FIELD, GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload
 from searcher.qdrant.points import any_of, equals
 from searcher.storage.video import Video
 

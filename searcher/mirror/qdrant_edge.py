@@ -15,17 +15,9 @@ import qdrant_edge as edge
 from common.atomic_write import private_folder
 from common.errors import CorruptIndexError, DataFolderError, ModelMismatchError, StorageError
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding
-from searcher.mirror.base import (
-    FRAMES_FIELD,
-    GRAPH_NAME,
-    NO_VIDEOS,
-    VECTOR_NAME,
-    counted,
-    keepers,
-    to_embedding,
-    to_payload,
-)
+from searcher.mirror.base import NO_VIDEOS, counted, keepers
 from searcher.mirror.embedding_batch import Columns
+from searcher.qdrant.payload import FRAMES_FIELD, GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload
 from searcher.storage.data_dir import take_lock
 from searcher.storage.video import Video
 

@@ -13,8 +13,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from common.errors import ModelMismatchError
 from common.settings import QdrantSettings
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION
-from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME
 from searcher.qdrant.nodes import Nodes
+from searcher.qdrant.payload import GRAPH_NAME, VECTOR_NAME
 
 _CONFLICT, _BAD_REQUEST = 409, 400
 

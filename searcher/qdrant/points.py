@@ -11,7 +11,7 @@ from qdrant_client import models
 
 from common.types import VECTOR_DIMENSION, Embedding, Hit, SegmentRef
 from searcher.index.state import Filter
-from searcher.mirror.base import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
+from searcher.qdrant.payload import GRAPH_NAME, VECTOR_NAME, to_embedding, to_payload, to_ref
 
 _NAMESPACE = uuid.UUID("5b0f3a1e-6f0f-5d0c-9a57-2f6f1c1d7a10")
 # What a hit needs of a payload.

@@ -11,9 +11,9 @@ from qdrant_client import QdrantClient, models
 from common.errors import DependencyError
 from common.types import Float32Array, Hit
 from searcher.index.state import Filter
-from searcher.mirror.base import VECTOR_NAME
 from searcher.qdrant.entries import Entry
 from searcher.qdrant.nodes import Node, Nodes
+from searcher.qdrant.payload import VECTOR_NAME
 from searcher.qdrant.points import REF_FIELDS, any_of, hit_of, of_version, search_filter
 from searcher.qdrant.register import Register
 

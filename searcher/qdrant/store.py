@@ -21,7 +21,6 @@ from common.settings import QdrantSettings, SearcherSettings
 from common.slices import slices
 from common.types import VECTOR_DIMENSION, Embedding, Float32Array, Hit, SegmentRef
 from searcher.index.state import EVERYTHING, Filter, VideoSegments
-from searcher.mirror.base import to_ref
 from searcher.qdrant.collections import (
     check_collection,
     create_collection,
@@ -29,6 +28,7 @@ from searcher.qdrant.collections import (
     vector_params,
 )
 from searcher.qdrant.nodes import Call, Node, Nodes
+from searcher.qdrant.payload import to_ref
 from searcher.qdrant.points import (
     REF_FIELDS,
     SEGMENT_INDEXES,

@@ -20,7 +20,7 @@ from ingest.fingerprint import entry_fingerprint
 from searcher.api.videos.new_videos import _entry
 from searcher.api.videos.schemas import NewVideo
 from searcher.matching.report.match_json import error_to_json
-from searcher.mirror.base import to_payload
+from searcher.qdrant.payload import to_payload
 from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
