@@ -1,8 +1,9 @@
 // How many videos are ready, pending and failed, while it changes; and a way to add one.
 
-import { call, upload, withQuery } from "./api.js";
+import { call, withQuery } from "./api.js";
 import { announce, el, errorBox, field } from "./dom.js";
-import { bytes, number } from "./words.js";
+import { addToCatalogue } from "./uploads.js";
+import { number } from "./words.js";
 
 const STATES = ["ready", "pending", "failed"];
 const BUSY_MILLISECONDS = 2000;
@@ -21,8 +22,7 @@ export function ingestState({ onFilter, onChange }) {
   } }, field("Address of a new video", address), field("Bank", bank), el("button", { type: "submit" }, "Add"));
   const input = el("input", { type: "file", id: "new-file", accept: "video/*,.mkv,.ts,.mxf,.avi,.flv,.wmv", class: "visually-hidden" });
   input.onchange = () => input.files.length && addFile(input.files[0]);
-  const sent = el("span", { class: "muted" });
-  const chooser = el("p", { class: "row" }, el("label", { class: "button", for: "new-file" }, "Upload a file"), input, sent);
+  const chooser = el("p", { class: "row" }, el("label", { class: "button", for: "new-file" }, "Upload a file"), input);
   const more = el("details", {}, el("summary", {}, "Add a video"), form, chooser, problem);
   let timer = 0;
   let released = false;
@@ -44,29 +44,25 @@ export function ingestState({ onFilter, onChange }) {
     if (!released) timer = setTimeout(() => look(true), wait);
   }
 
-  function add() {
+  async function add() {
     const uri = address.value.trim();
     if (!uri) return address.focus();
-    return added(async () => {
+    problem.replaceChildren();
+    try {
       const json = { uri, ...(bank.value.trim() ? { bank: bank.value.trim() } : {}) };
       await call("POST", "/v1/videos", { json });
       address.value = "";
-    });
+      announce("The video is in the queue");
+      await added();
+    } catch (error) {
+      problem.replaceChildren(errorBox(error));
+    }
   }
 
-  function addFile(file) {
+  async function addFile(file) {
     input.value = "";
-    return added(async () => {
-      try {
-        // A missing key is asked for before a large file is sent.
-        await call("GET", withQuery("/v1/videos", { limit: 1 }));
-        await upload(withQuery("/v1/videos", { name: file.name, bank: bank.value.trim() }), file, {
-          onProgress: (done, all) => (sent.textContent = `${file.name}: ${bytes(done)} of ${bytes(all)}`),
-        });
-      } finally {
-        sent.textContent = "";
-      }
-    });
+    problem.replaceChildren();
+    if (await addToCatalogue(file, bank.value.trim())) await added();
   }
 
   /** Offer to add a file that was dropped. */
@@ -77,16 +73,10 @@ export function ingestState({ onFilter, onChange }) {
     upload.focus();
   }
 
-  async function added(send) {
-    problem.replaceChildren();
-    try {
-      await send();
-      announce("The video is in the queue");
-      await look();
-      onChange();
-    } catch (error) {
-      problem.replaceChildren(errorBox(error));
-    }
+  async function added() {
+    if (released) return;
+    await look();
+    onChange();
   }
 
   look();

@@ -253,3 +253,44 @@ def test_a_file_that_is_dropped_beside_its_place_is_not_lost(
     drop()
     assert wait_for(browser, ".headline .said", "Copy")
     assert errors(browser) == []
+
+
+def test_an_upload_is_shown_on_every_view_and_can_be_cancelled(
+    browser: Any, service: Served, films: Path
+) -> None:
+    def send_slowly(bytes_per_second: int) -> None:
+        """-1: without a limit."""
+        conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
+        conditions["uploadThroughput"] = bytes_per_second
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+
+    def begin_and_leave() -> None:
+        wait_for(browser, ".ingest button", "4 ready")
+        data = base64.b64encode((films / "a.mp4").read_bytes()).decode()
+        browser.execute_script(DROPPED, data)
+        wait_for(browser, ".ingest .notice button").click()
+        wait_for(browser, ".upload")
+        browser.execute_script("location.hash = '#/queue'")
+        wait_for(browser, ".count", "match")
+
+    browser.execute_cdp_cmd("Network.enable", {})
+    signed_in(browser, f"{service.running.url}/#/catalogue", service.admin)
+    with Client(service.running.url, service.admin) as client:
+        try:
+            send_slowly(1000)
+            begin_and_leave()
+            assert wait_for(browser, ".upload", "dropped.mp4")
+            browser.find_element("css selector", ".upload button").click()
+            wait_for(browser, "#status", "Cancelled", shown=False)
+        finally:
+            send_slowly(-1)
+        assert not browser.find_elements("css selector", ".upload")
+        assert client.list_videos(text="dropped").items == []
+        browser.execute_script("location.hash = '#/catalogue'")
+        begin_and_leave()
+        wait_for(browser, ".upload", "dropped.mp4 is in the queue")
+        (video,) = client.list_videos(text="dropped").items
+        client.delete_video(video.video_id)
+    browser.find_element("css selector", ".upload button").click()
+    assert not browser.find_elements("css selector", ".upload")
+    assert errors(browser) == []
