@@ -114,19 +114,23 @@ def same_cut(first: str, second: str) -> bool | None:
     return None if first_cut is None or second_cut is None else first_cut == second_cut
 
 
+def same_size(first: str, second: str) -> bool:
+    """Whether two fingerprints are of as many files of the same size together."""
+    return _counts(first)[:2] == _counts(second)[:2]
+
+
 def same_content(uri: str, fingerprint: str, other_uri: str, other: str) -> bool:
     """Whether two sources have the same bytes, according to sizes and digests.
 
     A fingerprint of an older version has no digest; it is compared by the file itself if it still exists,
     else by size and modification time.
     """
-    counts, other_counts = _counts(fingerprint), _counts(other)
-    if not fingerprint or fingerprint == _REMOTE or counts[:2] != other_counts[:2]:
+    if not fingerprint or fingerprint == _REMOTE or not same_size(fingerprint, other):
         return False
     # For a copy or move with the same modification time, an older row without a digest is enough.
     digest = _parts(other).get(_CONTENT) or content_digest(other_uri)
     if not digest:
-        return counts == other_counts
+        return _counts(fingerprint) == _counts(other)
     return digest == (_parts(fingerprint).get(_CONTENT) or content_digest(uri))
 
 

@@ -12,6 +12,7 @@ both, `plan` gets the state of the catalogue.
 from __future__ import annotations
 
 import fcntl
+import logging
 import socket
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -20,11 +21,12 @@ from pathlib import Path
 from common.atomic_write import make_private, private_folder
 from common.errors import DataFolderError, StorageError
 from common.messaging.wire import latest_version
+from common.printable import printable
 from common.sqlite import Database
 from common.types import CatalogEntry
-from common.uris import is_remote
+from common.uris import is_remote, public_uri
 from ingest.catalogue import RejectedVideo, taken
-from ingest.fingerprint import is_gone, same_content, source_fingerprint
+from ingest.fingerprint import is_gone, same_content, same_size, source_fingerprint
 from ingest.sending_plan import (
     SENT_COMPLETELY,
     CatalogueState,
@@ -35,6 +37,8 @@ from ingest.sending_plan import (
     SentState,
     SentVideo,
 )
+
+_log = logging.getLogger("storyhash.ingest")
 
 # The column `lane` is the topic.
 _SCHEMA = """
@@ -120,6 +124,9 @@ class ProducerLedger:
             if refused is not None:
                 planning.plan.refused.append((entry, refused.code, refused.message))
                 continue
+            sent = planning.before.newest.get(entry.video_id)
+            if sent is not None and other != entry.uri and entry.video_id not in chosen:
+                _tell_replaced(entry, other, sent)
             state = None if known is None else known.get(entry.video_id, CatalogueState())
             planning.add(entry, state)
         self._note(
@@ -190,6 +197,18 @@ class ProducerLedger:
                         task.entry.video_id,
                         task.entry.uri,
                     )
+
+
+def _tell_replaced(entry: CatalogEntry, other: str, sent: SentVideo) -> None:
+    """Warn if a file takes the id of another one that is gone: it may be on a disk that is not there."""
+    if is_gone(other) and not same_size(source_fingerprint(entry.uri), sent.fingerprint):
+        _log.warning(
+            "%r: %s replaces the video that was sent from %s, which is gone; to keep both, give each a "
+            "video_id of its own in a manifest",
+            entry.video_id,
+            printable(public_uri(entry.uri)),
+            printable(other),
+        )
 
 
 def _refusal(entry: CatalogEntry, other: str) -> RejectedVideo | None:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,6 +393,27 @@ def test_another_video_at_another_path_does_not_replace_the_first(
     clock.now += 1000
     Path(second.uri).unlink()
     assert versions(ledger.plan(LIVE, [first])) == {"a": 3000}
+
+
+def test_a_video_that_takes_the_id_of_a_file_that_is_gone_is_told(
+    clock: Clock, ledger: ProducerLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disks = [tmp_path / "disk1", tmp_path / "disk2"]
+    for disk in disks:
+        disk.mkdir()
+    first, second = film(disks[0], "a", b"first"), film(disks[1], "a", b"the second")
+    ledger.done(LIVE, ledger.plan(LIVE, [first]).work)
+    clock.now += 1000
+    Path(first.uri).unlink()
+    assert versions(ledger.plan(LIVE, [second])) == {"a": 2000}
+    (record,) = caplog.records
+    assert all(told in record.getMessage() for told in (first.uri, second.uri, "manifest"))
+    caplog.clear()
+    # It is told once, and not of a file that was only moved.
+    ledger.plan(LIVE, [second])
+    moved = Path(second.uri).rename(tmp_path / "a.mp4")
+    ledger.plan(LIVE, [replace(second, uri=str(moved))])
+    assert not caplog.records
 
 
 def test_a_video_whose_path_cannot_be_looked_at_is_not_replaced(
