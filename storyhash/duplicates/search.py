@@ -54,7 +54,7 @@ class DuplicateSearch:
 
     def groups(self, seeds: Iterable[str]) -> list[DuplicateGroup]:
         """The groups that contain one of these videos. Every video found is a query too, so a group is
-        the same for each of its videos."""
+        the same for each of its videos, but for what finds them and is not found by them."""
         seed_ids = frozenset(seeds)
         next_ids = sorted(seed_ids)
         queried = set(next_ids)
