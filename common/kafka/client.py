@@ -19,6 +19,7 @@ from kafka.errors import (
     KafkaError,
     LeaderNotAvailableError,
     SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
@@ -223,6 +224,17 @@ def refreshed(client: KafkaNetClient, timeout_seconds: float) -> bool:
     )
 
 
+def check_permitted(client: KafkaNetClient, kafka: KafkaSettings, topics: Sequence[str]) -> None:
+    """Raises BrokerError if the user may not see one of these topics: a broker lists only the others, so
+    that such a topic seems to be missing. Does nothing without topics."""
+    if topics:
+        client.cluster.set_topics(topics)
+        refreshed(client, kafka.request_timeout_seconds)
+    denied = sorted(client.cluster.unauthorized_topics.intersection(topics))
+    if denied:
+        raise in_our_words(TopicAuthorizationFailedError(denied[0]), kafka)
+
+
 def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> list[int]:
     """The partitions of a topic, for a client that reads metadata in its own thread.
 
@@ -237,6 +249,8 @@ def partitions_of(client: KafkaNetClient, kafka: KafkaSettings, topic: str) -> l
         partitions = client.cluster.partitions_for_topic(topic)
         if partitions:
             return sorted(partitions)
+        if topic in client.cluster.unauthorized_topics:
+            raise in_our_words(TopicAuthorizationFailedError(topic), kafka)
         if answered:
             missing.look(client, [topic])
         elif remaining_seconds <= 0:

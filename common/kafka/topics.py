@@ -10,10 +10,11 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, for_code
+from kafka.net.compat import KafkaNetClient
 
 from common.errors import BrokerError, TopicMissingError
-from common.kafka.client import in_our_words, open_client
+from common.kafka.client import check_permitted, in_our_words, open_client
 from common.messaging.topics import TopicSpec, topic_specs
 from common.settings import KafkaSettings, VideoSettings
 
@@ -69,7 +70,7 @@ class TopicState:
 
 def check_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState]:
     """The state of every topic. Raises BrokerError."""
-    with _admin(kafka) as admin:
+    with _admin(kafka) as (admin, _):
         return _states(admin, topic_specs(kafka, video))
 
 
@@ -79,7 +80,9 @@ def require_topics(kafka: KafkaSettings, video: VideoSettings) -> dict[str, Topi
 
     Raises TopicMissingError, which says what to do, and BrokerError.
     """
-    states = check_topics(kafka, video)
+    with _admin(kafka) as (admin, client):
+        states = _states(admin, topic_specs(kafka, video))
+        check_permitted(client, kafka, [state.spec.name for state in states if state.missing])
     for state in states:
         if not state.usable:
             raise TopicMissingError(
@@ -97,12 +100,14 @@ def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState
     messages of a video. Replicas are never changed. Raises BrokerError.
     """
     specs = topic_specs(kafka, video)
-    with _admin(kafka) as admin:
+    with _admin(kafka) as (admin, client):
         before = _states(admin, specs)
         _make(admin, [state.spec for state in before if state.missing])
         for state in before:
             if not state.missing:
                 _correct(admin, kafka, state)
+        # One that exists unseen would be waited for in vain.
+        check_permitted(client, kafka, [state.spec.name for state in before if state.missing])
         admin.wait_for_topics(
             [spec.name for spec in specs], timeout_ms=round(kafka.request_timeout_seconds * 1000)
         )
@@ -110,10 +115,10 @@ def create_topics(kafka: KafkaSettings, video: VideoSettings) -> list[TopicState
 
 
 @contextmanager
-def _admin(kafka: KafkaSettings) -> Iterator[Any]:
-    admin, _ = open_client(kafka, KafkaAdminClient)
+def _admin(kafka: KafkaSettings) -> Iterator[tuple[Any, KafkaNetClient]]:
+    admin, client = open_client(kafka, KafkaAdminClient)
     try:
-        yield admin
+        yield admin, client
     except KafkaError as error:
         raise in_our_words(error, kafka) from None
     finally:
@@ -168,6 +173,8 @@ def _make(admin: Any, specs: Sequence[TopicSpec]) -> None:
     answer = admin.create_topics(requests, raise_errors=False)
     for result in answer["topics"]:
         kind = for_code(result["error_code"])
+        if issubclass(kind, AuthorizationError):
+            raise kind(result["name"])
         # Another process may have created it at the same time.
         if result["error_code"] and kind is not TopicAlreadyExistsError:
             reason = result.get("error_message") or kind.__name__

@@ -11,7 +11,16 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 from kafka import KafkaAdminClient
-from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from pydantic import SecretStr
 
 from common.errors import BrokerError, StoryHashError
@@ -25,6 +34,8 @@ from tests.kafka_broker import KafkaBroker, can_run
 from tests.kafka_broker.broker import free_ports
 
 USER, PASSWORD = "alice", "wonderland"
+# May log in, and may not see topics with this prefix.
+OUTSIDER, DENIED = "bob", "denied"
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         "listener.name.password.scram-sha-512.sasl.jaas.config": f"{plugin}.scram.ScramLoginModule "
         "required;",
         "listener.name.password.plain.sasl.jaas.config": f"{plugin}.plain.PlainLoginModule required "
-        f'user_{USER}="{PASSWORD}";',
+        f'user_{USER}="{PASSWORD}" user_{OUTSIDER}="{PASSWORD}";',
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
         "listener.name.certificate.ssl.client.auth": "required",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(files["server"]),
@@ -102,6 +115,10 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         mechanism = ScramMechanism.SCRAM_SHA_512
         admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(USER, mechanism, PASSWORD)]
+        )
+        everything = ResourcePattern(ResourceType.TOPIC, DENIED, ACLResourcePatternType.PREFIXED)
+        admin.create_acls(
+            [ACL(f"User:{USER}", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, everything)]
         )
         admin.close()
         yield Secured(
@@ -182,3 +199,21 @@ def test_a_client_without_the_certificate_asked_for_is_turned_away(secured: Secu
     error = refusal(secured.with_certificate(certificate_file=None, key_file=None))
     assert isinstance(error, BrokerError)
     assert "STORYHASH_KAFKA__CERTIFICATE_FILE" in str(error)
+
+
+def test_a_user_without_the_permission_is_told_so(secured: Secured) -> None:
+    create_topics(secured.with_password(topic_prefix=DENIED), VideoSettings())
+    outsider = secured.with_password(
+        topic_prefix=DENIED, sasl_mechanism="PLAIN", sasl_username=OUTSIDER
+    )
+    transport = KafkaTransport(outsider, VideoSettings())
+    topics = TopicNames.of(outsider)
+    for work in (
+        lambda: create_topics(outsider, VideoSettings()),
+        lambda: require_topics(outsider, VideoSettings()),
+        lambda: list(transport.scan(topics.matches)),
+        lambda: transport.moment(topics.clock),
+    ):
+        with pytest.raises(BrokerError, match="denies access"):
+            work()
+    transport.close()
