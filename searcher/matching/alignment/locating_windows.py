@@ -89,9 +89,12 @@ def are_frames(windows: Spans, rows: Int64Array) -> bool:
 
 
 def is_lone_frame(windows: Spans, usable: BoolArray) -> bool:
-    """Whether a view has only one frame of a query: the windows around it are all of other lengths. Of a
-    view with a frame every half second, many windows of one length contain a frame."""
-    lengths = np.sort(windows.ends[usable] - windows.starts[usable])
+    """Whether only one frame of a view has a window of its own: the other windows that contain it are all
+    of other lengths. Of a view with a frame every half second, many windows of one length contain it."""
+    rows = np.flatnonzero(usable)
+    frame = windows.starts[rows[np.argmin(windows.ends[rows] - windows.starts[rows])]]
+    around = rows[(windows.starts[rows] <= frame) & (frame < windows.ends[rows])]
+    lengths = np.sort(windows.ends[around] - windows.starts[around])
     return bool(lengths[0] < FRAME_SECONDS <= windows.seconds and (np.diff(lengths) > 1e-6).all())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -289,9 +290,9 @@ def test_a_range_is_never_empty_nor_beyond_the_reference(
     assert 0 <= start < end <= end_seconds
 
 
-def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
+def sparse(rows: Float32Array, shown: list[int], cut_off_seconds: float = 0.0) -> QueryEmbedding:
     """A query with a frame of `rows`, two per second, at each of these numbers."""
-    duration = len(rows) * FRAME_SECONDS
+    duration = len(rows) * FRAME_SECONDS - cut_off_seconds
     times = np.array(shown) * FRAME_SECONDS
     view = ViewFeatures("inner", rows[shown], np.ones(len(shown), dtype=bool), times)
     action = np.ones((1, 15), dtype=np.float32)
@@ -302,6 +303,8 @@ def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
 @pytest.mark.parametrize(
     ("seconds", "copied", "shown", "expected"),
     [
+        # The second frame is so near the end that it has no window of its own.
+        (3.4, (0, 4), [0, 6], (0.0, 3.4)),
         # No frame lies behind the last one, so nothing says that the copy ends there.
         (11, (0, 11), [0, 6, 12, 18], (0.0, 11.0)),
         # Half-way to the next frame.
@@ -320,15 +323,16 @@ def sparse(rows: Float32Array, shown: list[int]) -> QueryEmbedding:
 )
 def test_frames_of_a_closer_pass_locate_a_copy_to_half_of_their_distance(
     rng: np.random.Generator,
-    seconds: int,
+    seconds: float,
     copied: tuple[int, int],
     shown: list[int],
     expected: tuple[float, float],
 ) -> None:
-    rows, film = unit_rows(rng, 2 * seconds, VISUAL_DIMENSION), walk(rng, 2 * seconds)
+    count = math.ceil(2 * seconds)
+    rows, film = unit_rows(rng, count, VISUAL_DIMENSION), walk(rng, count)
     part = slice(2 * copied[0], 2 * copied[1])
     rows[part] = film[part]
-    query = QueryWindows.of(sparse(rows, shown))
+    query = QueryWindows.of(sparse(rows, shown, count * FRAME_SECONDS - seconds))
     view, segments = query.views[0], Reference(film).segments
     usable = view.mask(len(query.windows.starts))
     similarity = np.zeros((len(usable), len(segments.refs)), dtype=np.float32)
