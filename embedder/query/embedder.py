@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from common.types import (
     QueryEmbedding,
     Segment,
     TimeSpans,
+    UInt8Array,
 )
 from embedder.action import action_features
 from embedder.clip_opening import SampledFrames
@@ -32,7 +33,7 @@ from embedder.query.passes import FIRST, QueryPass, seconds_in
 from embedder.query.pieces import HOP_SECONDS, Piece
 from embedder.stage import EmbedderStage
 from embedder.visual.frame_quality import informative
-from embedder.visual.regions import FOUND
+from embedder.visual.regions import FOUND_NAMES, found_regions
 from embedder.visual.views import IDENTITY, apply_view, brighten_dark
 
 # The last is one frame: it says when a copy begins and ends.
@@ -224,11 +225,13 @@ class QueryEmbedder:
         many large pictures. Of the whole picture every frame is embedded, otherwise the chosen ones."""
         features: list[ViewFeatures] = []
         waiting: list[tuple[str, SampledFrames]] = []
+        # Regions are found in all frames of the segment.
+        found = found_regions(sampled.frames, names) if len(chosen) else {}
         for name in names:
             if sum(shown_frames.frames.nbytes for _, shown_frames in waiting) > _PICTURE_BYTES:
                 features += self._described(waiting)
                 waiting = []
-            seen = sampled if name == IDENTITY else _through(name, sampled, chosen)
+            seen = sampled if name == IDENTITY else _through(name, sampled, chosen, found)
             if seen is not None:
                 waiting.append((name, seen))
         return features + self._described(waiting)
@@ -241,17 +244,20 @@ class QueryEmbedder:
         ]
 
 
-def _through(name: str, sampled: SampledFrames, chosen: Int64Array) -> SampledFrames | None:
-    """The chosen frames through a view; None if it shows nothing of them."""
+def _through(
+    name: str, sampled: SampledFrames, chosen: Int64Array, found: Mapping[str, UInt8Array]
+) -> SampledFrames | None:
+    """The chosen frames through a view; None if it shows nothing of them. found: regions of all frames,
+    by name."""
     if not len(chosen):
         return None
-    # Regions are found in all frames of the segment.
-    looked_for = name in FOUND
-    part = apply_view(sampled.frames if looked_for else sampled.frames[chosen], name)
+    if name in FOUND_NAMES:
+        region = found.get(name)
+        part = None if region is None else region[chosen]
+    else:
+        part = apply_view(sampled.frames[chosen], name)
     if part is None:
         return None
-    if looked_for:
-        part = part[chosen]
     usable = sampled.informative[chosen]
     if part.shape[1:] != sampled.frames.shape[1:]:
         usable = usable & informative(part)

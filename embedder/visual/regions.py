@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import combinations
+from collections.abc import Collection
 
-import cv2
-import numpy as np
-
-from common.resize import shrink
-from common.types import Float32Array, Int64Array, UInt8Array
+from common.types import UInt8Array
+from embedder.visual.inner_rectangle import inner_rectangle
 from embedder.visual.letterbox import within_border
+from embedder.visual.picture_grid import MOST_CELLS, cells
+from embedder.visual.steady_edges import SteadyEdges
 
 # Top, bottom, left, right as fractions of height and width.
 _CUTS: dict[str, tuple[float, float, float, float]] = {
@@ -27,16 +25,11 @@ _CUTS: dict[str, tuple[float, float, float, float]] = {
 }
 CUT_NAMES = tuple(_CUTS)
 
-# The search for an inner rectangle uses pictures of this size. On every side that is not the edge of the
-# picture, an edge must be steeper than its surroundings by at least _MIN_EDGE grey levels per pixel.
-_LONG_SIDE, _LEAST_SIDE = 128, 8
-_MIN_EDGE = 5.0
-_LINES_TRIED = 7
-# Minimum side, minimum area and maximum area of an inner picture, as fractions of the picture.
-_MIN_SIDE, _MIN_AREA, _MAX_AREA = 0.18, 0.04, 0.85
-# The outline of an inner picture does not move while its content does. This many frames are enough to see
-# that.
-_FRAMES_LOOKED_AT = 8
+INNER, TRIMMED = "inner", "trimmed"
+CELL_NAMES = tuple(f"cell_{number}" for number in range(1, MOST_CELLS + 1))
+FOUND_NAMES = (INNER, TRIMMED, *CELL_NAMES)
+"""Regions that must be searched for: a picture within the picture, the picture without bars, and the
+cells of a grid of pictures, row by row."""
 
 
 def cut(frames: UInt8Array, name: str) -> UInt8Array:
@@ -48,122 +41,27 @@ def cut(frames: UInt8Array, name: str) -> UInt8Array:
     return frames[:, rows, columns]
 
 
-def inner_rectangle(frames: UInt8Array) -> tuple[slice, slice] | None:
-    """Rows and columns of a picture within the pictures uint8 (B, H, W, 3); None if there is none.
+def found_regions(frames: UInt8Array, names: Collection[str]) -> dict[str, UInt8Array]:
+    """Those of these regions that the pictures have, by name, as numpy views. Names that are none of
+    FOUND_NAMES are left out.
 
-    The result is the rectangle with the steepest sides. In most frames, each side is a straight edge or
-    the border of the picture.
+    frames: uint8 (B, H, W, 3), of one moment or scene.
     """
-    step = max(1, len(frames) // _FRAMES_LOOKED_AT)
-    height, width = frames.shape[1:3]
-    scale = max(height, width) / _LONG_SIDE
-    small = tuple(max(_LEAST_SIDE, round(side / scale)) for side in (width, height))
-    # A strip is stretched to the minimum side, so its lines are less than one line of the long side
-    # apart.
-    down_scale = scale if height / scale >= _LEAST_SIDE else height / _LEAST_SIDE
-    across_scale = scale if width / scale >= _LEAST_SIDE else width / _LEAST_SIDE
-    grey = np.stack([_small_grey(frame, *small) for frame in frames[::step]])
-    across = _steady(np.abs(np.diff(grey, axis=2)))
-    down = _steady(np.abs(np.diff(grey, axis=1)))
-    rectangle = _best_rectangle(across, down)
-    if rectangle is None:
-        return None
-    top, bottom, left, right = rectangle
-    # One more line is removed at each side that is not the border of the picture, so that no outline
-    # remains.
-    rows = slice(
-        _scaled(top, down_scale, inward=1), min(height, _scaled(bottom, down_scale, inward=-1))
-    )
-    columns = slice(
-        _scaled(left, across_scale, inward=1), min(width, _scaled(right, across_scale, inward=-1))
-    )
-    if bottom == grey.shape[1]:
-        rows = slice(rows.start, height)
-    if right == grey.shape[2]:
-        columns = slice(columns.start, width)
-    if rows.stop - rows.start < 1 or columns.stop - columns.start < 1:
-        # In a picture of a few pixels, nothing may be left inside the outline.
-        return None
-    return rows, columns
-
-
-def _small_grey(frame: UInt8Array, width: int, height: int) -> Float32Array:
-    grey: Float32Array = cv2.cvtColor(shrink(frame, width, height), cv2.COLOR_RGB2GRAY).astype(
-        np.float32
-    )
-    return grey
-
-
-def _scaled(line: int, scale: float, *, inward: int) -> int:
-    return 0 if line == 0 else round(line * scale) + inward
-
-
-def _steady(edges: Float32Array) -> Float32Array:
-    """The steepness that three quarters of the frames reach. It is limited, so that no single point
-    decides."""
-    return np.minimum(np.percentile(edges, 25, axis=0), 48.0).astype(np.float32)
-
-
-def _best_rectangle(across: Float32Array, down: Float32Array) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left, right of the best rectangle; None if there is none. across: (H, W - 1), edges
-    between columns. down: (H - 1, W), edges between rows."""
-    height, width = across.shape[0], down.shape[1]
-    columns = _lines(_contrast(across, axis=1).mean(axis=0), width)
-    rows = _lines(_contrast(down, axis=0).mean(axis=1), height)
-    # Cumulative sums along each line, so that the sum of a side is one subtraction.
-    along_columns = np.concatenate(
-        [np.zeros((1, width - 1)), np.cumsum(_contrast(across, axis=1), axis=0)]
-    )
-    along_rows = np.concatenate(
-        [np.zeros((height - 1, 1)), np.cumsum(_contrast(down, axis=0), axis=1)], axis=1
-    )
-    best, best_value = None, 0.0
-    for top, bottom in combinations(rows, 2):
-        if bottom - top < _MIN_SIDE * height:
-            continue
-        for left, right in combinations(columns, 2):
-            area = (bottom - top) * (right - left) / (height * width)
-            if right - left < _MIN_SIDE * width or not _MIN_AREA <= area <= _MAX_AREA:
-                continue
-            sides = [
-                (along_columns[bottom, x - 1] - along_columns[top, x - 1]) / (bottom - top)
-                for x in (left, right)
-                if 0 < x < width
-            ]
-            sides += [
-                (along_rows[y - 1, right] - along_rows[y - 1, left]) / (right - left)
-                for y in (top, bottom)
-                if 0 < y < height
-            ]
-            # A real inner picture has all of its sides. Of two candidates, the one with more edge
-            # strength wins.
-            value = float(sum(sides))
-            if sides and min(sides) >= _MIN_EDGE and value > best_value:
-                best, best_value = (top, bottom, left, right), value
-    return best
-
-
-def _contrast(edges: Float32Array, axis: int) -> Float32Array:
-    """How much steeper each line is than the lines two steps before and after it."""
-    padding = [(0, 0), (0, 0)]
-    padding[axis] = (2, 2)
-    padded = np.pad(edges, padding, mode="edge")
-    length = edges.shape[axis]
-    before = np.take(padded, range(length), axis=axis)
-    after = np.take(padded, range(4, length + 4), axis=axis)
-    return edges - np.maximum(before, after)
-
-
-def _lines(strength: Float32Array, length: int) -> list[int]:
-    """The possible positions of an edge, as the first line after it, and both ends of the axis;
-    increasing."""
-    strongest: Int64Array = np.argsort(-strength, kind="stable")[:_LINES_TRIED]
-    return sorted({0, length, *(int(line) + 1 for line in strongest)})
-
-
-def _inner(frames: UInt8Array) -> UInt8Array | None:
-    rectangle = inner_rectangle(frames)
-    return None if rectangle is None else frames[:, rectangle[0], rectangle[1]]
+    found: dict[str, UInt8Array] = {}
+    edges = SteadyEdges.of(frames) if {INNER, *CELL_NAMES}.intersection(names) else None
+    if edges is not None and INNER in names:
+        inner = inner_rectangle(edges)
+        if inner is not None:
+            found[INNER] = frames[:, inner[0], inner[1]]
+    if TRIMMED in names:
+        trimmed = _trimmed(frames)
+        if trimmed is not None:
+            found[TRIMMED] = trimmed
+    if edges is not None and not set(CELL_NAMES).isdisjoint(names):
+        for name, (rows, columns) in zip(CELL_NAMES, cells(edges), strict=False):
+            if name in names:
+                found[name] = frames[:, rows, columns]
+    return found
 
 
 def _trimmed(frames: UInt8Array) -> UInt8Array | None:
@@ -172,8 +70,3 @@ def _trimmed(frames: UInt8Array) -> UInt8Array | None:
     rows, columns = within_border(middle)
     part = frames[:, rows, columns]
     return None if part.shape == frames.shape else part
-
-
-FOUND: dict[str, Callable[[UInt8Array], UInt8Array | None]] = {"inner": _inner, "trimmed": _trimmed}
-"""Regions that must be searched for: functions from uint8 (B, H, W, 3), frames of one moment or scene, to
-the part of them, or None if there is none."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.brightness import brightened
 from common.types import UInt8Array
-from embedder.visual.regions import CUT_NAMES, FOUND, cut
+from embedder.visual.regions import CUT_NAMES, FOUND_NAMES, INNER, cut, found_regions
 
 IDENTITY = "identity"
 
@@ -26,8 +26,7 @@ _WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
 }
 BRIGHTENED = "brightened"
 WHOLE_NAMES = (*_WHOLE, BRIGHTENED)
-REGION_NAMES = (*CUT_NAMES, *FOUND)
-INNER = "inner"
+REGION_NAMES = (*CUT_NAMES, *FOUND_NAMES)
 FIRST_VIEWS = (IDENTITY, INNER)
 """The whole picture, and a picture within it, which may be a copy although the rest is one, too."""
 OTHER_REGIONS = tuple(name for name in REGION_NAMES if name != INNER)
@@ -66,8 +65,8 @@ def apply_view(frames: UInt8Array, view: str) -> UInt8Array | None:
         result = brighten_dark(frames)
     elif view in CUT_NAMES:
         result = cut(frames, view)
-    elif view in FOUND:
-        result = FOUND[view](frames)
+    elif view in FOUND_NAMES:
+        result = found_regions(frames, [view]).get(view)
     else:
         raise ValueError(f"view: expected one of {', '.join(VIEW_NAMES)}, got {view!r}")
     return None if result is None else np.ascontiguousarray(result)

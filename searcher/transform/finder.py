@@ -40,8 +40,8 @@ from searcher.transform.verification import IMPROBABLE, is_doubtful, verified
 
 Comparer: TypeAlias = Callable[[Sequence[Moment], KeypointsOf], PictureComparison]
 
-MOST_COMPARED = 8
-"""Matches of one query whose pictures are compared: the best ones."""
+MOST_COMPARED = 16
+"""Matches of one query whose pictures are compared."""
 MOST_IMPROBABLE = 3
 """How many of them may be improbable non-matches; see `IMPROBABLE`."""
 _SETTING = "STORYHASH_MATCHING__TRANSFORM_SECONDS"
@@ -126,7 +126,7 @@ class TransformFinder:
             if self._only_doubtful and not is_doubtful(run):
                 reason = "only doubtful matches are compared"
             elif place >= MOST_COMPARED:
-                reason = f"only the best {MOST_COMPARED} matches are compared"
+                reason = f"only {MOST_COMPARED} matches of a query are compared"
             else:
                 comparison, reason = self._compared(run, memory, check)
             picture = None if comparison is None else comparison.transform
@@ -172,15 +172,23 @@ class TransformFinder:
 
 def _worth_comparing(report: MatchReport) -> list[int]:
     """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable
-    doubtful ones only the best."""
-    numbers, improbable = [], 0
+    doubtful ones only the best. Those that pictures may decide come first, since the time may not be
+    enough for all, and improbable ones last."""
+    numbers, improbable = list[int](), 0
     for number, (run, decision) in enumerate(report.judged):
         if decision == "no_match":
             improbable += run.probability < IMPROBABLE
             if not is_doubtful(run) or improbable > MOST_IMPROBABLE:
                 continue
         numbers.append(number)
-    return numbers
+    probabilities = [run.probability for run, _ in report.judged]
+    return sorted(
+        numbers,
+        key=lambda number: (
+            probabilities[number] < IMPROBABLE,
+            not is_doubtful(report.judged[number][0]),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

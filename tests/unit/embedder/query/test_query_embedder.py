@@ -29,6 +29,7 @@ from embedder.query.features import QueryFeatures, ViewFeatures
 from embedder.query.passes import CLOSER, FIRST, PASSES, THOROUGH
 from embedder.query.session import QuerySession
 from embedder.stage import EmbedderStage
+from embedder.visual.regions import CELL_NAMES
 from embedder.visual.views import FIRST_VIEWS
 from tests.support.counting import CountingBackend, CountingTracker, segment
 
@@ -38,13 +39,31 @@ class Whole(CountingBackend):
     brightness of the picture."""
 
     views = FIRST_VIEWS
-    closer_views = ("left",)
+    closer_views: tuple[str, ...] = ("left",)
 
     def encode(self, pictures: Sequence[UInt8Array]) -> Float32Array:
         rows = np.zeros((len(pictures), VISUAL_DIMENSION), dtype=np.float32)
         share = np.array([picture.mean() / 255.0 for picture in pictures])
         rows[:, 3], rows[:, 4] = share, 1.0 - share
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class WithCells(Whole):
+    """With the cells of a grid."""
+
+    closer_views = ("left", *CELL_NAMES)
+
+
+def seen_by(backend: Whole, frames: UInt8Array) -> dict[PassName, QueryFeatures]:
+    """What each pass sees of a query of three segments, each with these frames in two seconds."""
+    embedder = QueryEmbedder(EmbedderStage("t", backend, CountingTracker(), sampling="none"))
+    clips = SegmentSpool()
+    for start in (0.0, 2.0, 4.0):
+        batch = FrameBatch(frames, start + np.arange(16) / 8.0)
+        clip = encode_clip(batch, start_seconds=start, max_bytes=1 << 22)
+        clips.add(Segment(SegmentRef("query", start, start + 2.0), clip))
+    with QuerySession(embedder, "query", DecodedVideo(clips, 6.0)) as query:
+        return {name: query.features(name) for name in PASSES}
 
 
 def moments(count: int) -> Float64Array:
@@ -109,14 +128,7 @@ def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer
     frames = rng.integers(0, 60, (16, 96, 128, 3)).astype(np.uint8)
     bright = rng.integers(150, 255, (16, 6, 8, 3)).astype(np.uint8)
     frames[:, 24:72, 24:88] = bright.repeat(8, axis=1).repeat(8, axis=2)
-    embedder = QueryEmbedder(EmbedderStage("t", Whole(), CountingTracker(), sampling="none"))
-    clips = SegmentSpool()
-    for start in (0.0, 2.0, 4.0):
-        batch = FrameBatch(frames, start + np.arange(16) / 8.0)
-        clip = encode_clip(batch, start_seconds=start, max_bytes=1 << 22)
-        clips.add(Segment(SegmentRef("query", start, start + 2.0), clip))
-    with QuerySession(embedder, "query", DecodedVideo(clips, 6.0)) as query:
-        passes = {name: query.features(name) for name in PASSES}
+    passes = seen_by(Whole(), frames)
 
     def times(name: PassName) -> dict[str, list[float]]:
         return {view.name: view.pts_seconds.tolist() for view in passes[name].views}
@@ -127,6 +139,22 @@ def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer
     assert times("thorough") == {"left": every_second, "inner": every_second}
     # What is described is the bright picture within the dark one.
     assert passes["first"].view("inner").rows[:, 3].min() > 0.8
+
+
+def test_a_second_pass_sees_each_cell_of_a_grid_of_pictures(rng: np.random.Generator) -> None:
+    frames = np.zeros((16, 90, 144, 3), dtype=np.uint8)
+    # Each cell is brighter than the one before.
+    for number in range(6):
+        top, left = 45 * (number // 3), 48 * (number % 3)
+        levels = rng.integers(25 * number, 25 * number + 130, (16, 5, 6, 3)).astype(np.uint8)
+        frames[:, top : top + 45, left : left + 48] = levels.repeat(9, axis=1).repeat(8, axis=2)
+    passes = seen_by(WithCells(), frames)
+    seen = {view.name: view for view in passes["closer"].views if len(view.rows)}
+    assert list(seen) == ["left", *CELL_NAMES[:6]]
+    brightness = [seen[name].rows[:, 3].mean() for name in CELL_NAMES[:6]]
+    assert brightness == sorted(brightness)
+    assert seen["cell_1"].pts_seconds.tolist() == [0.0, 3.0]
+    assert [view.name for view in passes["first"].views] == list(FIRST_VIEWS)
 
 
 def test_of_windows_that_hold_the_same_frames_the_most_central_is_kept() -> None:

@@ -179,6 +179,28 @@ def test_only_the_best_matches_are_compared() -> None:
     assert compared == [True] * MOST_COMPARED + [False]
 
 
+def test_what_pictures_may_decide_is_compared_before_what_is_certain_and_improbable_last() -> None:
+    probabilities = {"certain": 0.999, "doubtful": 0.4, "improbable": 0.005}
+    order: list[str] = []
+
+    @dataclass
+    class Named(Still):
+        name: str = ""
+
+        def at(
+            self, times: Sequence[float], side: int, check: Callable[[], None]
+        ) -> Iterator[UInt8Array]:
+            order.append(self.name)
+            return super().at(times, side, check)
+
+    films = {name: Named(drawn(2), name=name) for name in probabilities}
+    matches = [match(name, probability=value) for name, value in probabilities.items()]
+    finder = TransformFinder(Files(**films), 600.0)
+    found = finder.add_to(report(*matches), Still(drawn(1)), FILES, POLICIES)
+    assert list(dict.fromkeys(order)) == ["doubtful", "certain", "improbable"]
+    assert next(run.video_id for run, _ in found.judged) == "certain"
+
+
 def test_an_improbable_match_whose_pictures_agree_goes_to_review_at_least() -> None:
     film = Still(drawn(1))
     found = TransformFinder(Files(film=film), 60.0).add_to(
