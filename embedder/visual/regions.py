@@ -48,19 +48,18 @@ def found_regions(frames: UInt8Array, names: Collection[str]) -> dict[str, UInt8
     frames: uint8 (B, H, W, 3), of one moment or scene.
     """
     found: dict[str, UInt8Array] = {}
-    edges = SteadyEdges.of(frames) if {INNER, *CELL_NAMES}.intersection(names) else None
-    if edges is not None and INNER in names:
-        inner = inner_rectangle(edges)
+    trimmed = _trimmed(frames) if TRIMMED in names else None
+    if trimmed is not None:
+        found[TRIMMED] = trimmed
+    if not {INNER, *CELL_NAMES}.isdisjoint(names):
+        edges = SteadyEdges.of(frames)
+        rectangles = dict(zip(CELL_NAMES, cells(edges), strict=False))
+        inner = inner_rectangle(edges) if INNER in names else None
         if inner is not None:
-            found[INNER] = frames[:, inner[0], inner[1]]
-    if TRIMMED in names:
-        trimmed = _trimmed(frames)
-        if trimmed is not None:
-            found[TRIMMED] = trimmed
-    if edges is not None and not set(CELL_NAMES).isdisjoint(names):
-        for name, (rows, columns) in zip(CELL_NAMES, cells(edges), strict=False):
-            if name in names:
-                found[name] = frames[:, rows, columns]
+            rectangles[INNER] = inner
+        for name in rectangles.keys() & set(names):
+            rows, columns = rectangles[name]
+            found[name] = frames[:, rows, columns]
     return found
 
 

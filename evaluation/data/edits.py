@@ -15,7 +15,7 @@ from evaluation.transforms.base import Film, TransformResult
 from evaluation.transforms.registry import TRANSFORMS, context_for
 from ingest.fingerprint import content_digest
 
-EDITS_VERSION = 2
+EDITS_VERSION = 3
 """Part of the keys of caches: raise it when an edit or a view changes."""
 # A video is in memory as a whole, so only the first seconds of a partner are read.
 _PARTNERS, _PARTNER_SECONDS, _PARTNERS_HELD = 6, 20.0, 3
