@@ -95,12 +95,37 @@ export const VERDICTS = {
   none: "Withdrawn",
 };
 
+/** How the query showed the copy, by view, in the words of `searcher/transform/edit_words.py`. */
+const SEEN = {
+  identity: "",
+  flip_h: "seen when mirrored",
+  flip_v: "seen when flipped upside down",
+  rotate_90: "seen when turned by 90 degrees",
+  rotate_180: "seen when turned by 180 degrees",
+  rotate_270: "seen when turned by 270 degrees",
+  negative: "seen with inverted colours",
+  brightened: "seen when brightened",
+  left: "seen in the left half",
+  right: "seen in the right half",
+  top: "seen in the top half",
+  bottom: "seen in the bottom half",
+  top_left: "seen in the top left quarter",
+  top_right: "seen in the top right quarter",
+  bottom_left: "seen in the bottom left quarter",
+  bottom_right: "seen in the bottom right quarter",
+  centre: "seen in the centre",
+  middle: "seen in the middle",
+  inner: "seen in a picture within the picture",
+  trimmed: "seen without the bars around it",
+};
+
 /** What was done to the reference, in words, as `searcher/transform/edit_words.py` says it; empty if nothing, and of what is no copy of it. */
 export function changes(match) {
   if (match.decision === "no_match") return "";
   const words = match.transform?.words;
   if (words) return words === "unchanged" ? "" : words;
-  return match.view === "identity" ? "" : `found through the view ${match.view}`;
+  if (match.view.startsWith("cell_")) return `seen in cell ${match.view.slice(5)} of a grid`;
+  return SEEN[match.view] ?? `seen through the view ${match.view}`;
 }
 
 /** "12 s of this upload (0:03–0:15) are 0:05–0:17 of Tea": the answer in one sentence. */

@@ -16,6 +16,7 @@ from common.state.roles import Role
 from common.thumbnails import Thumbnail
 from common.types import UInt8Array
 from common.video import encode_video
+from embedder.visual.views import VIEW_NAMES
 from searcher.storage.thumbnails import ThumbnailStore
 from searcher.transform.edit_words import edit_words
 from storyhash.client import Client
@@ -220,7 +221,7 @@ def test_the_page_names_an_edit_in_the_words_of_the_other_answers(
     browser.get(service.running.url)
     matches = [
         {**match, "decision": decision}
-        for match, _ in TOLD
+        for match in (*(match for match, _ in TOLD), *({"view": view} for view in VIEW_NAMES))
         for decision in ("copy", "review", "no_match")
     ]
     assert browser.execute_async_script(CHANGES, matches) == list(map(edit_words, matches))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from embedder.visual.views import VIEW_NAMES
 from searcher.evidence.words import range_words
 from searcher.transform.edit_words import edit_words
 from storyhash.services.match_new_video import in_words
@@ -16,9 +17,11 @@ TOLD: list[tuple[dict[str, Any], str]] = [
     ({"transform": {"words": EDITED}, "view": "flip_h"}, EDITED),
     ({"transform": {"words": "unchanged"}, "view": "identity"}, ""),
     ({"transform": {"words": ""}, "view": "identity"}, ""),
-    ({"transform": {"words": ""}, "view": "top_left"}, "found through the view top_left"),
-    ({"transform": None, "view": "negative"}, "found through the view negative"),
-    ({"view": "negative"}, "found through the view negative"),
+    ({"transform": {"words": ""}, "view": "top_left"}, "seen in the top left quarter"),
+    ({"transform": None, "view": "negative"}, "seen with inverted colours"),
+    ({"view": "negative"}, "seen with inverted colours"),
+    ({"view": "cell_5"}, "seen in cell 5 of a grid"),
+    ({"view": "of_a_later_version"}, "seen through the view of_a_later_version"),
     ({"view": "identity"}, ""),
 ]
 
@@ -28,6 +31,14 @@ def test_the_transform_is_told_or_else_the_view(match: dict[str, Any], words: st
     assert edit_words({**match, "decision": "copy"}) == words
     assert edit_words({**match, "decision": "review"}) == words
     assert edit_words({**match, "decision": "no_match"}) == ""
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_every_view_has_words_of_its_own(view: str) -> None:
+    words = edit_words({"view": view, "decision": "copy"})
+    assert (words == "") is (view == "identity")
+    assert "view" not in words
+    assert "_" not in words
 
 
 @pytest.mark.parametrize(("match", "words"), TOLD)
