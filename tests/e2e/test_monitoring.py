@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,7 +75,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 @contextmanager
 def kafka_watched(folder: Path) -> Iterator[Watched]:
     """The services over Kafka under Prometheus, until it has seen all that can happen to them."""
-    films = [draw(folder / f"{seed}.mp4", seed) for seed in range(4)]
+    films = [draw(folder / f"{seed}.mp4", seed, 2.0) for seed in range(4)]
     with (
         serving({f"/{film.name}": slowly(film) for film in films}) as address,
         KafkaBroker(folder / "kafka") as broker,
@@ -271,7 +272,7 @@ def test_nothing_else_fires(watched: Watched) -> None:
 
 def test_serve_alone_shows_all_that_it_should_and_fires_no_alert(tmp_path: Path) -> None:
     prometheus()
-    with serve_watched(tmp_path, draw) as alone:
+    with serve_watched(tmp_path, partial(draw, seconds=2.0)) as alone:
         findings = alone.findings({SERVE})
         assert [one for one in findings if one.problem] == []
         assert alone.firing() == set()
