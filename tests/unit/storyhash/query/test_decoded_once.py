@@ -91,7 +91,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def non_match(tmp_path: Path) -> Path:
     path = tmp_path / "non-match.mp4"
-    encode_video(path, film(99, 6.0), FRAMES_PER_SECOND)
+    encode_video(path, film(99, 3.0), FRAMES_PER_SECOND)
     return path
 
 
