@@ -33,16 +33,16 @@ OnQuery = Callable[[int, int], None]
 class DuplicateSearch:
     """Matches videos one at a time, each pair from either side, and keeps the stronger answer.
 
-    videos: all that may be found, by id. rules: what people have set (default: nothing). second: asked
-    about every video, because one that has a copy may have another one that only the second profile
-    finds. Holds what pairs share and nothing else: a few hundred bytes for each pair.
+    videos: all that may be found, by id. rules: what people have set. second: asked about every video,
+    because one that has a copy may have another one that only the second profile finds. It needs a few
+    hundred bytes of memory per pair.
     """
 
     matcher: Matcher
     videos: dict[str, Video]
+    rules: PairRules
     share: float = DEFAULT_SHARE
     decisions: Collection[Decision] = COPIES
-    rules: PairRules | None = None
     on_query: OnQuery = lambda done, total: None
     second: SecondIndex | None = None
     _durations: dict[str, float] = field(init=False)
@@ -94,15 +94,13 @@ class DuplicateSearch:
     def _match(self, video_id: str, without: frozenset[str] = frozenset()) -> None:
         self._queries += 1
         # Further copies lie behind these, and are found from other videos of the group.
-        video, rules = self.videos[video_id], self.rules
-        exclude_videos = without if rules is None else without | rules.only.exclude_videos
-        exclude_banks = frozenset() if rules is None else rules.only.exclude_banks
+        video, only = self.videos[video_id], self.rules.only
 
         def report_of(matcher: Matcher) -> MatchReport:
             return matcher.match_video(
                 video,
-                without=exclude_videos,
-                without_banks=exclude_banks,
+                without=without | only.exclude_videos,
+                without_banks=only.exclude_banks,
                 most_candidates=LISTED_CANDIDATES,
             )
 
@@ -114,8 +112,7 @@ class DuplicateSearch:
                 decided=lambda _: False,
                 covers=second.covers,
             )
-        if rules is not None:
-            report = rules.applied(report, video, self.matcher.policies)
+        report = self.rules.applied(report, video, self.matcher.policies)
         for overlap in overlaps_in(report, video_id, self._durations, self.decisions):
             pair = (overlap.first, overlap.second)
             before = self._overlaps.get(pair)

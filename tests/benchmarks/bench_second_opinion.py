@@ -24,6 +24,7 @@ from common.settings import Settings, load_settings
 from searcher.curation.apply_rules import CurationRules
 from searcher.second_folder import second_folder
 from storyhash.demo import write_catalogue
+from storyhash.duplicates.rules import NO_RULES
 from storyhash.duplicates.scope import searchable_videos
 from storyhash.duplicates.search import DuplicateSearch
 from storyhash.query.local import SecondOpinion, run_queries
@@ -85,7 +86,7 @@ def _duplicates_cpu_seconds(settings: Settings) -> dict[str, float]:
         videos = {video.video_id: video for video in searchable_videos(index.videos)}
         for name, other in (("first call", None), ("without", None), ("with", second)):
             began = time.process_time()
-            DuplicateSearch(matcher, videos, second=other).groups(videos)
+            DuplicateSearch(matcher, videos, NO_RULES, second=other).groups(videos)
             spent[name] = time.process_time() - began
     return _compared(spent["without"], spent["with"], digits=3)
 

@@ -104,7 +104,7 @@ def duplicates(
             second = replace(second, matcher=second.matcher.under(policies))
         scope = videos_below(path, videos)
         _announce(scope)
-        search = DuplicateSearch(matcher, videos, min_coverage, decisions, rules, second=second)
+        search = DuplicateSearch(matcher, videos, rules, min_coverage, decisions, second=second)
         groups = _searched(search, scope)
         totals = Totals()
         found_groups = reported(groups, videos, reader)

@@ -44,7 +44,7 @@ def copies(search: DuplicateSearch, folder: Path) -> list[set[frozenset[str]]]:
     with opened_pair_rules(Settings(data_dir=folder)) as rules:
         videos = {name: one for name, one in search.videos.items() if rules.listed(one)}
         ruled = DuplicateSearch(
-            search.matcher.under(rules.policies(search.matcher.policies)), videos, rules=rules
+            search.matcher.under(rules.policies(search.matcher.policies)), videos, rules
         )
         groups = ruled.groups(videos)
     return [{frozenset((pair.first, pair.second)) for pair in group.overlaps} for group in groups]

@@ -14,6 +14,7 @@ from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
 from searcher.matching.retrieval.hits import HITS_PER_WINDOW
 from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.storage.video import Video
+from storyhash.duplicates.rules import NO_RULES
 from storyhash.duplicates.search import DuplicateSearch
 from tests.support.embeddings import MODEL_ID, unit_rows, video
 from tests.support.fixed_calibrations import fixed_calibration
@@ -32,7 +33,7 @@ def search_in(films: dict[str, Float32Array], *, by_frames: bool = True) -> Dupl
     calibration = fixed_calibration("offline")
     policies = Policies(default_policy(calibration))
     matcher = Matcher(shard, MODEL_ID, calibration, policies, by_frames=by_frames)
-    return DuplicateSearch(matcher, videos)
+    return DuplicateSearch(matcher, videos, NO_RULES)
 
 
 @pytest.fixture
