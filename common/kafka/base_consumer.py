@@ -96,6 +96,9 @@ class KafkaReader:
             self._consumer.close(autocommit=False, timeout_ms=round(timeout * 1000))
         except KafkaError as error:
             log.info("a consumer could not leave its group: %s", error)
+        finally:
+            # After an error the consumer's connections and thread would stay.
+            self._client.close()
 
     def _poll(self, max_messages: int, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
         try:
