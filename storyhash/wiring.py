@@ -15,11 +15,11 @@ from embedder.query.embedder import QueryEmbedder
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool
 from ingest.query_decoder import QueryDecoder
-from searcher.api.protocols import SecondIndex
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.second_opinion import as_second_opinion
 from searcher.opening import open_reader, open_writer, stored_manifest
 from searcher.second_folder import settings_of_second
+from searcher.serving import SecondIndex
 from searcher.storage.data_dir import FolderManifest, read_manifest, require_manifest
 from searcher.storage.database import Database
 from searcher.storage.video_store import VideoStore

@@ -17,7 +17,6 @@ from searcher.api.maintenance.snapshot_routes import snapshots_router
 from searcher.api.maintenance.staged_routes import Staged, staged_router
 from searcher.api.match.routes import match_router
 from searcher.api.page import page_files, page_router
-from searcher.api.protocols import Catalogue, EmbedQuery
 from searcher.api.search.routes import add_search
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.changes import DescribeVideo, video_changes_router
@@ -38,6 +37,7 @@ from searcher.review.feedback_routes import feedback_router
 from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.serving import Catalogue, EmbedQuery
 from searcher.transform.finder import TransformFinder
 from searcher.webhooks.routes import document_events, webhook_router
 

@@ -22,11 +22,11 @@ from common.settings import PolicySettings
 from common.state.curation import BankSetting
 from common.state.keys import iso
 from common.state.roles import Role
-from searcher.api.protocols import Catalogue
 from searcher.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
 from searcher.curation.scope_and_policy import policies_under
 from searcher.matching.scoring.policy import Policy, overridden
 from searcher.review.reviews import Reviews
+from searcher.serving import Catalogue
 
 _MAX_JSON_BYTES = 1 << 16
 # A name may have slashes. No route of a bank is longer.

@@ -18,7 +18,6 @@ from common.http.roles import banks_for, needs
 from common.state import exceptions
 from common.state.roles import Role
 from common.state.video_names import query_of_video
-from searcher.api.protocols import Catalogue
 from searcher.api.visible_video import visible_video
 from searcher.curation.exception_schemas import (
     AddedException,
@@ -28,6 +27,7 @@ from searcher.curation.exception_schemas import (
 )
 from searcher.deletion.steps import forget_deleted
 from searcher.review.reviews import Reviews, decide_stored
+from searcher.serving import Catalogue
 
 _MAX_JSON_BYTES = 1 << 16
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from searcher.api.protocols import Catalogue
 from searcher.deletion.notes import Deletion, DeletionNotes
+from searcher.serving import Catalogue
 from searcher.storage.video_store import VideoStore
 from searcher.video_index import VideoIndex
 

@@ -20,10 +20,10 @@ from common.state.roles import Role
 from common.state.video_names import videos_named
 from common.tracing import open_span, spanned
 from common.types import PassName
-from searcher.api.protocols import ServingIndex
 from searcher.deletion.steps import forget_deleted
 from searcher.jobs.jobs import Jobs
 from searcher.review.matching import MatchQueries, MatchTask
+from searcher.serving import ServingIndex
 
 _log = logging.getLogger("storyhash.jobs")
 # How often a running job checks whether it is cancelled, and writes its progress.

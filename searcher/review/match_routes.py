@@ -24,7 +24,6 @@ from common.state.feedback import by_decision, by_reviewers
 from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
 from searcher.api.match.schemas import Decision
-from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.visible_video import visible_video
 from searcher.review.match_csv import CSV_TYPE, csv_response
@@ -40,6 +39,7 @@ from searcher.review.verdict_schemas import (
     VerdictItem,
     VerdictPage,
 )
+from searcher.serving import Catalogue
 
 _AS_CSV = {CSV_TYPE: {"schema": {"type": "string"}}}
 # Characters of the matches' ids that the audit log keeps.

@@ -13,7 +13,6 @@ from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.types import OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
-from searcher.api.protocols import EmbedQuery, SecondIndex, ServingIndex
 from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import CurationRules
 from searcher.index.state import Banks
@@ -25,6 +24,7 @@ from searcher.metrics import observe_decision
 from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.review.second_report import report_of_video, with_second
+from searcher.serving import EmbedQuery, SecondIndex, ServingIndex
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from searcher.video_index import VideoIndex

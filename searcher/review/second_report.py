@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Literal
 
 from common.metrics import Metrics
-from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.curation.apply_rules import CurationRules
 from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.scoring.policy import is_stronger
 from searcher.matching.second_opinion import with_second_opinion
+from searcher.serving import SecondIndex, ServingIndex
 from searcher.storage.video import Video
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from searcher.api.protocols import SecondIndex
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
 from searcher.matching.scoring.policy import Decision
 from searcher.matching.second_opinion import with_second_opinion
+from searcher.serving import SecondIndex
 from searcher.storage.video import Video
 from storyhash.duplicates.duplicate_groups import (
     DEFAULT_SHARE,

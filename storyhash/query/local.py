@@ -31,11 +31,11 @@ from embedder.query.session import QuerySession
 from ingest.catalogue import check_argument, list_catalog
 from ingest.exclusion import NOTHING, Exclusion
 from ingest.query_decoder import QueryDecoder
-from searcher.api.protocols import OpenedQuery, SecondIndex
 from searcher.index.state import EVERYTHING, Filter
 from searcher.matching.cascade import has_copy, match_cascade
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.second_opinion import with_second_opinion
+from searcher.serving import OpenedQuery, SecondIndex
 from searcher.transform.pictures import Pictures
 from storyhash.query.pictures import ClipPictures, PictureReader
 from storyhash.video_errors import SHARED, as_video_error

@@ -25,7 +25,7 @@ from common.messaging.wire import QueryReader
 from common.types import EVERYWHERE, OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
 from embedder.query.open_queries import UNKNOWN_QUERY
 from embedder.server import QUERY_HEADER
-from searcher.api.protocols import OpenedQuery
+from searcher.serving import OpenedQuery
 from storyhash.client.call import Call
 from storyhash.client.calls.embedder import delete_query, embed
 from storyhash.client.refusals import KEY_REFUSALS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from common.metrics import Metrics
 from common.settings import Settings
-from searcher.api.protocols import ServingIndex
 from searcher.backup.backups import Backups, newest_backup_time
 from searcher.backup.create import Source
+from searcher.serving import ServingIndex
 from searcher.video_index import VideoIndex
 
 

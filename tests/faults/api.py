@@ -26,7 +26,7 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.types import OnDecoded
 from embedder.server import embed_app
-from searcher.api.protocols import OpenedQuery
+from searcher.serving import OpenedQuery
 from searcher.storage.staged_videos import StagedVideo
 from tests.faults.api_hooks import IDS, OWN_KEY
 from tests.faults.harness import Trial, run

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import ServingIndex
+from searcher.serving import ServingIndex
 from storyhash.services.match_new_video import match_new_video
 from tests.support.memory_transport import MemoryTransport
 from tests.unit.searcher.log.test_consumer import open_index

@@ -21,9 +21,9 @@ from common.metrics import Metrics
 from common.state.roles import Role
 from searcher.api.banks import BANK, banks_of, check_banks
 from searcher.api.match.schemas import NOTICES_HEADER, MatchAnswer
-from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.metrics import begin_decisions
 from searcher.review.matching import MatchQueries, MatchTask
+from searcher.serving import Catalogue, ServingIndex
 
 AT_WORK, _WAITING = 2, 16
 # The fields of a JSON body, of which a request has one.

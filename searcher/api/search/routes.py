@@ -37,13 +37,13 @@ from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION, Float32Array
 from searcher.api.banks import BANK, banks_of, check_banks
-from searcher.api.protocols import Catalogue, ServingIndex
 from searcher.api.search.joint_searches import JointSearches
 from searcher.api.search.query_vectors import MAX_VECTORS, read_vectors
 from searcher.api.search.schemas import TIMEOUT_HEADER, SearchAnswer, SearchBody
 from searcher.curation.scope_and_policy import filter_of
 from searcher.index.hit_fields import HitFields
 from searcher.index.state import EVERYTHING, Filter
+from searcher.serving import Catalogue, ServingIndex
 from searcher.video_index import VideoIndex
 
 MAX_K, DEFAULT_K = 1000, 10

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from common.http.errors import ApiError
 from common.http.request_facts import facts_of
-from searcher.api.protocols import Catalogue
+from searcher.serving import Catalogue
 
 
 class BankLimits:

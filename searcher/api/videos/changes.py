@@ -17,7 +17,6 @@ from common.http.request_body import documented_body, read_model
 from common.http.request_facts import Caller, facts_of
 from common.http.roles import banks_for, needs
 from common.state.roles import Role
-from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import (
@@ -30,6 +29,7 @@ from searcher.api.videos.schemas import ChangedVideo, VideoItem
 from searcher.api.visible_video import known_video, unknown_video
 from searcher.deletion.steps import forget_deleted
 from searcher.review.reviews import Reviews
+from searcher.serving import Catalogue
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 

@@ -23,9 +23,9 @@ from common.http.roles import needs
 from common.settings import HttpSettings
 from common.state.roles import Role
 from common.uris import is_remote
-from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.visible_video import visible_video
+from searcher.serving import Catalogue
 from searcher.storage.video import Video
 
 _BLOCK_BYTES = 1 << 18

@@ -13,10 +13,10 @@ from common.http.errors import json_response, not_here
 from common.http.roles import needs
 from common.state.roles import Role
 from common.state.state import State
-from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
 from searcher.api.videos.schemas import ErasureReceipt
 from searcher.deletion.receipt import erasure_receipt
+from searcher.serving import Catalogue
 
 
 def erasure_router(

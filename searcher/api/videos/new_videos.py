@@ -37,12 +37,12 @@ from common.state.roles import Role
 from common.state.text import dump
 from common.types import CatalogEntry
 from common.uris import public_uri
-from searcher.api.protocols import Catalogue
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
 from searcher.api.videos.schemas import NewVideo, VideoItem
 from searcher.api.visible_video import taken_id
 from searcher.review.reviews import Reviews
+from searcher.serving import Catalogue
 from searcher.storage.video import Video
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,

@@ -19,7 +19,6 @@ from common.http.request_facts import facts_of
 from common.http.roles import banks_for, needs
 from common.state.curation import NOTHING, Curation
 from common.state.roles import Role
-from searcher.api.protocols import Catalogue
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.schemas import ChangedVideo, VideoItem, VideoPage
@@ -27,6 +26,7 @@ from searcher.api.visible_video import known_video, unknown_video, visible_video
 from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import delete_in_service
 from searcher.review.reviews import Reviews
+from searcher.serving import Catalogue
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video, VideoState
 from searcher.storage.video_store import VideoStore

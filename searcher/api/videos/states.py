@@ -13,8 +13,8 @@ from common.http.errors import json_response
 from common.http.request_body import documented_body, read_model
 from common.http.roles import needs
 from common.state.roles import Role
-from searcher.api.protocols import Catalogue
 from searcher.api.videos.schemas import VideoStates, VideoStatesRequest
+from searcher.serving import Catalogue
 
 # Bytes of the ids asked for at once.
 _MAX_JSON_BYTES = 1 << 20

@@ -14,8 +14,8 @@ from common.runtime_tuning import hand_over_soon, keep_what_is_there
 from common.settings import Settings
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
-from searcher.api.protocols import ServingIndex
 from searcher.metrics import begin_second_opinions
+from searcher.serving import ServingIndex
 from storyhash.query.pictures import PictureReader
 from storyhash.query.transforms import transform_finder
 from storyhash.services.background import ThreadWatch, end_all

@@ -8,8 +8,8 @@ import logging
 from common.errors import StateError
 from common.metrics import Metrics
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
+from searcher.serving import ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.pipeline.index_report import VideoOutcome
 from storyhash.pipeline.videos_in_progress import video_of

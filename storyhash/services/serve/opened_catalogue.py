@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from common.cancellation import NEVER_CANCELLED, Cancellation
 from common.errors import NotReadyError
 from common.types import OnDecoded
-from searcher.api.protocols import OpenedQuery, ServingIndex
+from searcher.serving import OpenedQuery, ServingIndex
 from storyhash.query.local import LocalQueries
 
 

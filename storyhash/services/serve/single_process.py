@@ -24,7 +24,6 @@ from ingest.folder_watch import FolderWatch
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
 from searcher.api.match.routes import AT_WORK
-from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import end_interrupted
 from searcher.jobs.jobs import Jobs
@@ -32,6 +31,7 @@ from searcher.jobs.runner import JobRunner
 from searcher.metrics import begin_second_opinions, watch_pending, watch_vectors
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.serving import SecondIndex, ServingIndex
 from searcher.storage.disk_reserve import DiskReserve
 from searcher.transform.finder import TransformFinder
 from searcher.video_index import VideoIndex

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import NotReadyError, UsageError
-from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.generations import (
     current_generation,
     drop_generation,
@@ -19,6 +18,7 @@ from searcher.generations import (
     make_folder,
 )
 from searcher.matching.second_opinion import as_second_opinion
+from searcher.serving import SecondIndex, ServingIndex
 from searcher.storage.staged_videos import StagedVideo
 from searcher.storage.video import Video
 from searcher.video_index import VideoIndex

@@ -19,13 +19,13 @@ from common.messaging.worker import Worker
 from common.metrics import Metrics
 from common.settings import Settings
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import ServingIndex
 from searcher.generations import generation_folder
 from searcher.log.consumer import IndexHandler
 from searcher.log.offset_consumer import OffsetConsumer
 from searcher.matching.matcher import Matcher
 from searcher.mirror.factory import mirrored_model
 from searcher.opening import open_reader, open_writer, stored_manifest
+from searcher.serving import ServingIndex
 from searcher.storage.data_dir import FolderManifest, read_manifest
 from searcher.storage.video import Video
 from searcher.video_index import VideoIndex

@@ -15,8 +15,8 @@ from common.messaging.wire import Envelope, new_trace, to_message
 from common.metrics import Metrics
 from common.tracing import open_span, spanned, traceparent
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import ServingIndex
 from searcher.review.reviews import Reviews
+from searcher.serving import ServingIndex
 from searcher.transform.finder import TransformFinder
 from storyhash.services.background import Background
 from storyhash.services.match_new_video import STAGE, match_new_video

@@ -29,10 +29,10 @@ from common.metrics import Metrics
 from common.runtime_tuning import hand_over_soon, keep_what_is_there, work_in_one_thread
 from common.settings import HttpSettings, Settings
 from searcher.api.app import api_app
-from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.policy import Policies, default_policy
+from searcher.serving import ServingIndex
 from searcher.storage.data_dir import FolderManifest
 from tests.benchmarks import search_while_writing
 from tests.support.embeddings import MODEL_ID

@@ -41,12 +41,12 @@ from common.types import (
 from ingest.fetch import check_allowed
 from searcher.api.app import api_app
 from searcher.api.match.schemas import NOTICES_HEADER
-from searcher.api.protocols import EmbedQuery, OpenedQuery, ServingIndex
 from searcher.index.state import VideoSegments
 from searcher.local_index import LocalIndex
 from searcher.matching.indexed_query import indexed_query_pieces
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.policy import Policies, default_policy
+from searcher.serving import EmbedQuery, OpenedQuery, ServingIndex
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.video import Video
 from tests.support.embeddings import MODEL_ID, embedding

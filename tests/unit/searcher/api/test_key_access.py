@@ -20,13 +20,13 @@ from common.state.roles import Role
 from common.state.state import State
 from embedder.server import embed_app
 from searcher.api.app import api_app
-from searcher.api.protocols import EmbedQuery
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.jobs.jobs import Jobs
 from searcher.jobs.runner import JobRunner
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
+from searcher.serving import EmbedQuery
 from searcher.storage.video import Video
 from searcher.transform.finder import TransformFinder
 from tests.support.background import Background

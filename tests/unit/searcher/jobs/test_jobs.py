@@ -21,11 +21,11 @@ from common.state.quotas import Quota, Use
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook
 from common.types import OnDecoded, PassName, QueryEmbedding, TimeSpans
-from searcher.api.protocols import OpenedQuery
 from searcher.jobs import runner
 from searcher.jobs.job_files import JobFiles
 from searcher.jobs.runner import JobRunner
 from searcher.review.reviews import Reviews
+from searcher.serving import OpenedQuery
 from tests.support.keys import key_of
 from tests.support.queries import error_of
 from tests.unit.searcher.api.test_api import embed

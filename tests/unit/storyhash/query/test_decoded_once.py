@@ -23,8 +23,8 @@ from evaluation.experiment.latency import Latency
 from ingest.catalogue import list_catalog
 from ingest.query_decoder import QueryDecoder
 from searcher.api.app import api_app
-from searcher.api.protocols import ServingIndex
 from searcher.matching.scoring.calibration import load_calibration
+from searcher.serving import ServingIndex
 from searcher.storage.thumbnails import ThumbnailStore
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import plan_work

@@ -34,7 +34,7 @@ from common.types import EVERYWHERE, TakePass
 from common.video import encode_video
 from embedder.query.session import QuerySession
 from ingest.query_decoder import QueryDecoder
-from searcher.api.protocols import OpenedQuery
+from searcher.serving import OpenedQuery
 from storyhash.client.catalogue import RemoteCatalogue
 from storyhash.query.local import LocalQueries, QueryOutcome, list_queries, run_queries
 from storyhash.samples import FRAMES_PER_SECOND, film

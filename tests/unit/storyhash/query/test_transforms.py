@@ -12,7 +12,7 @@ from common.video import encode_video
 from embedder.server import embed_app
 from ingest.catalogue import list_catalog
 from searcher.api.app import api_app
-from searcher.api.protocols import ServingIndex
+from searcher.serving import ServingIndex
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import plan_work
 from storyhash.query.pictures import PictureReader

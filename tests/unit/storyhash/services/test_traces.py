@@ -24,11 +24,11 @@ from embedder.handler import EmbedHandler
 from embedder.stage import EmbedderStage
 from ingest.decoder_pool import DecoderPool, VideoEvent
 from ingest.ledger import ProducerLedger
-from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.matching.scoring.policy import Policies, default_policy
+from searcher.serving import ServingIndex
 from searcher.storage.data_dir import FolderManifest
 from storyhash.services.background import end_all
 from storyhash.services.streaming.match_publisher import MatchPublisher

@@ -20,9 +20,9 @@ from common.settings import IngestSettings, SearcherSettings, ServiceSettings, S
 from common.types import CatalogEntry
 from common.work_in_progress import FOLDER, WorkInProgress
 from ingest.folder_watch import FolderWatch
-from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.metrics import watch_pending, watch_vectors
+from searcher.serving import ServingIndex
 from searcher.storage.data_dir import FolderManifest
 from storyhash.pipeline.index_pipeline import Indexer
 from storyhash.pipeline.index_plan import WorkItem, as_edited, is_described

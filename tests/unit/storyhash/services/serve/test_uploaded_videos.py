@@ -20,11 +20,11 @@ from common.state.quotas import Quota, Use
 from common.state.roles import Role
 from common.state.state import State
 from searcher.api.app import api_app
-from searcher.api.protocols import ServingIndex
 from searcher.backup.backups import Backups
 from searcher.backup.create import Source
 from searcher.local_index import LocalIndex
 from searcher.review.reviews import Reviews
+from searcher.serving import ServingIndex
 from storyhash.services.serve.indexed_videos import IndexedVideos
 from storyhash.services.serve.local_catalogue import OpenedWithQueue, ServedCatalogue
 from tests.support.keys import access_over, key_of, opened_state

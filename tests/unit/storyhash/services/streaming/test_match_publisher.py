@@ -20,13 +20,13 @@ from common.messaging.wire import from_message
 from common.metrics import Metrics
 from common.state.matches import MatchFilter
 from common.work_in_progress import WorkInProgress
-from searcher.api.protocols import SecondIndex, ServingIndex
 from searcher.local_index import LocalIndex
 from searcher.matching.matcher import Matcher
 from searcher.matching.scoring.calibration import load_calibration
 from searcher.matching.scoring.policy import Policies, default_policy
 from searcher.metrics import begin_second_opinions
 from searcher.review.reviews import Reviews
+from searcher.serving import SecondIndex, ServingIndex
 from storyhash.second_index import covered_by
 from storyhash.services.background import end_all
 from storyhash.services.match_new_video import match_new_video

@@ -15,8 +15,8 @@ from common.types import CatalogEntry, Segment
 from common.video import encode_video
 from embedder.handler import EmbedHandler
 from ingest.clip_packer import produce
-from searcher.api.protocols import ServingIndex
 from searcher.local_index import LocalIndex
+from searcher.serving import ServingIndex
 from searcher.storage.data_dir import FolderManifest
 from storyhash.profiles import build_stage, resolve_profile
 from storyhash.query.matchers import matcher_over

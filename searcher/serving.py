@@ -1,4 +1,4 @@
-"""The interfaces that the API needs from its process."""
+"""The index that answers queries, and the interfaces behind the API."""
 
 from __future__ import annotations
 
