@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_if_match_sees_what_another_process_disables_between_check_and_change(
     tag = {"If-Match": keyed.ask("GET", f"/v1/videos/{A}", keyed.all).headers["ETag"]}
     real = StateDatabase.change
     with opened_state(tmp_path / "data") as other:
-        theirs = iter([lambda: other.curation.disable(A, None)])
+        theirs = iter([partial(other.curation.disable, A, None)])
 
         def changed_before(database: StateDatabase, *, alone: bool = False) -> Any:
             for disable in theirs:
