@@ -128,7 +128,7 @@ def embed_app(
         look: Annotated[
             PassName,
             Query(
-                description="Which pass: `first` embeds the whole picture and a picture within it, "
+                description="Which pass: `first` embeds the whole picture and pictures within it, "
                 "`closer` other parts of it, turned and inverted, at some moments, `thorough` the "
                 "same at many."
             ),

@@ -18,7 +18,7 @@ _THOROUGH_STEP_SECONDS = 1.0
 class QueryPass:
     """Which views a pass embeds, and how often.
 
-    name: `first` embeds the whole picture at the backend's frame rate, and a picture within it at one
+    name: `first` embeds the whole picture at the backend's frame rate, and pictures within it at one
     moment every `step_seconds`. `closer` embeds the picture rotated, with inverted colours and in parts,
     as often; less often if there is much to embed, so that there are at most `moments` moments.
     `thorough` has no such limit.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from common.types import UInt8Array
-from embedder.visual.inner_rectangle import inner_rectangle
+from embedder.visual.inner_rectangles import inner_rectangles
 from embedder.visual.letterbox import within_border
 from embedder.visual.picture_grid import MOST_CELLS, cells
 from embedder.visual.steady_edges import SteadyEdges
@@ -25,11 +25,12 @@ _CUTS: dict[str, tuple[float, float, float, float]] = {
 }
 CUT_NAMES = tuple(_CUTS)
 
-INNER, TRIMMED = "inner", "trimmed"
+TRIMMED = "trimmed"
+INNER_NAMES = ("inner", "inner_2", "inner_3")
 CELL_NAMES = tuple(f"cell_{number}" for number in range(1, MOST_CELLS + 1))
-FOUND_NAMES = (INNER, TRIMMED, *CELL_NAMES)
-"""Regions that must be searched for: a picture within the picture, the picture without bars, and the
-cells of a grid of pictures, row by row."""
+FOUND_NAMES = (*INNER_NAMES, TRIMMED, *CELL_NAMES)
+"""Regions that must be searched for: pictures within the picture, the picture without bars, and the cells
+of a grid of pictures, row by row."""
 
 
 def cut(frames: UInt8Array, name: str) -> UInt8Array:
@@ -51,15 +52,15 @@ def found_regions(frames: UInt8Array, names: Collection[str]) -> dict[str, UInt8
     trimmed = _trimmed(frames) if TRIMMED in names else None
     if trimmed is not None:
         found[TRIMMED] = trimmed
-    if not {INNER, *CELL_NAMES}.isdisjoint(names):
+    if not {*INNER_NAMES, *CELL_NAMES}.isdisjoint(names):
         edges = SteadyEdges.of(frames)
-        rectangles = dict(zip(CELL_NAMES, cells(edges), strict=False))
-        inner = inner_rectangle(edges) if INNER in names else None
-        if inner is not None:
-            rectangles[INNER] = inner
-        for name in rectangles.keys() & set(names):
-            rows, columns = rectangles[name]
-            found[name] = frames[:, rows, columns]
+        inner = inner_rectangles(edges, len(INNER_NAMES))
+        for name, (rows, columns) in (
+            *zip(INNER_NAMES, inner, strict=False),
+            *zip(CELL_NAMES, cells(edges), strict=False),
+        ):
+            if name in names:
+                found[name] = frames[:, rows, columns]
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.brightness import brightened
 from common.types import UInt8Array
-from embedder.visual.regions import CUT_NAMES, FOUND_NAMES, INNER, cut, found_regions
+from embedder.visual.regions import CUT_NAMES, FOUND_NAMES, INNER_NAMES, cut, found_regions
 
 IDENTITY = "identity"
 
@@ -27,9 +27,9 @@ _WHOLE: dict[str, Callable[[UInt8Array], UInt8Array]] = {
 BRIGHTENED = "brightened"
 WHOLE_NAMES = (*_WHOLE, BRIGHTENED)
 REGION_NAMES = (*CUT_NAMES, *FOUND_NAMES)
-FIRST_VIEWS = (IDENTITY, INNER)
-"""The whole picture, and a picture within it, which may be a copy although the rest is one, too."""
-OTHER_REGIONS = tuple(name for name in REGION_NAMES if name != INNER)
+FIRST_VIEWS = (IDENTITY, *INNER_NAMES)
+"""The whole picture, and pictures within it, which may be copies although the rest is one, too."""
+OTHER_REGIONS = tuple(name for name in REGION_NAMES if name not in INNER_NAMES)
 VIEW_NAMES = (*WHOLE_NAMES, *REGION_NAMES)
 
 

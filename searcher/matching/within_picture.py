@@ -1,6 +1,6 @@
 """Copies within the picture of a copy, as in a reaction video.
 
-A first pass embeds the whole picture at every frame, and a picture within it at a few moments. Fewer
+A first pass embeds the whole picture at every frame, and pictures within it at a few moments. Fewer
 moments say less of a match and of its range. So they never compete with the whole picture: they only add
 videos.
 """

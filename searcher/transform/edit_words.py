@@ -27,6 +27,8 @@ _SEEN = {
     "centre": "seen in the centre",
     "middle": "seen in the middle",
     "inner": "seen in a picture within the picture",
+    "inner_2": "seen in a second picture within the picture",
+    "inner_3": "seen in a third picture within the picture",
     "trimmed": "seen without the bars around it",
 }
 _CELL = "cell_"

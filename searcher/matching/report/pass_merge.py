@@ -75,6 +75,10 @@ def _of_video(better: _Judged, other: _Judged, query_seconds: float) -> _Judged:
         if same and match.probability >= _LEAST_PROBABILITY:
             one, its_decision = kept[same[0]]
             kept[same[0]] = joined(one, match, query_seconds), its_decision
+            # The others say of a part what the joined one says of all.
+            for number in reversed(same[1:]):
+                if _is_inside(kept[number][0], kept[same[0]][0]):
+                    del kept[number]
         elif decision != "no_match" and not any(_overlap(one, match) for one, _ in kept):
             kept.append((match, decision))
     return kept
@@ -145,6 +149,14 @@ def _overlap(one: Match, other: Match) -> bool:
     """Whether two matches tell of the same part of the query."""
     shortest = min(_seconds(one), _seconds(other))
     return shared_seconds(one, other) > min(_SHARED_SECONDS, shortest / 2)
+
+
+def _is_inside(one: Match, other: Match) -> bool:
+    """Whether the other match tells the whole range of the query."""
+    return (
+        other.query_start_seconds <= one.query_start_seconds
+        and one.query_end_seconds <= other.query_end_seconds
+    )
 
 
 def _seconds(match: Match) -> float:

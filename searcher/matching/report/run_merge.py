@@ -1,4 +1,4 @@
-"""Merges runs that were split between the pieces of a long query."""
+"""Merges runs that were split: between the pieces of a long query, or between two views."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def merge_runs(run_matches: Iterable[RunMatch]) -> list[RunMatch]:
         before = ending.setdefault((run_match.video_id, run_match.view), [])
         for number, one in enumerate(before):
             if continues_run(one, run_match):
-                before[number] = _join(one, run_match)
+                before[number] = joined_runs(one, run_match)
                 break
         else:
             before.append(run_match)
@@ -44,9 +44,11 @@ def _order(run_match: RunMatch) -> tuple[int, float]:
 
 def continues_run(one: RunMatch, other: RunMatch) -> bool:
     """Whether `other` continues `one` in the next piece."""
-    if one.pieces[1] + 1 != other.pieces[0]:
-        return False
-    first, second = one.localised, other.localised
+    return one.pieces[1] + 1 == other.pieces[0] and continues(one.localised, other.localised)
+
+
+def continues(first: Run, second: Run) -> bool:
+    """Whether the second run begins where the first one ends, in the query and in the reference."""
     gap_seconds = second.query_start_seconds - first.query_end_seconds
     if not -_OVERLAP_SECONDS <= gap_seconds <= max(first.gap_seconds, second.gap_seconds):
         return False
@@ -70,7 +72,8 @@ def continues_run(one: RunMatch, other: RunMatch) -> bool:
     return abs(begins - ends - tempo * gap_seconds) <= MAX_JUMP_SECONDS
 
 
-def _join(one: RunMatch, other: RunMatch) -> RunMatch:
+def joined_runs(one: RunMatch, other: RunMatch) -> RunMatch:
+    """One row for two of a video, the first of which comes before the other in the query."""
     pairs = [*zip(one.run.pairs, one.pairs, strict=True)]
     pairs += zip(other.run.pairs, other.pairs, strict=True)
     # The best pairs of both runs are the best of all.

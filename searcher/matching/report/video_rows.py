@@ -2,7 +2,8 @@
 
 The view with the best run tells most: others show the same parts, less surely. But a query may show one
 part of a video as it is and another part edited. So where the rows of the best view leave a part of the
-query, a further view adds its copies.
+query, a further view adds its copies. One picture within the picture may be the first one (`inner`) in
+one scene and the second one (`inner_2`) in the next, so what continues its row is joined to it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from searcher.matching.alignment.run import Aligner, Run
 from searcher.matching.query_windows import QueryWindows
 from searcher.matching.report.run_matches import FramesOf, RunMatch, run_matches_of
+from searcher.matching.report.run_merge import continues, joined_runs
 from searcher.matching.retrieval.retrieval import Retrieval
 from searcher.matching.scoring.calibration import Calibration
 from searcher.matching.scoring.candidates import Candidate, Evidence
 from searcher.matching.scoring.false_positives import ChanceScores
 from searcher.matching.scoring.policy import LEAST_UNCOVERED_SECONDS, covered_seconds
+
+# Views of pictures within the picture begin with this.
+_INNER = "inner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,13 @@ class VideoRows:
         copies = self._aligned(candidate, candidate.copy_views(self.calibration).tolist())
         for one in sorted([*promising[1:], *copies], key=self._logit, reverse=True):
             if any(_is_apart(run, rows) and one.is_copy(run, self.calibration) for run in one.runs):
-                rows += [
+                further = [
                     row
                     for row in self._rows(one)
                     if row.is_copy(self.calibration) and _is_apart(row.localised, rows)
                 ]
+                for row in further:
+                    _add(row, rows)
         return rows
 
     def _aligned(self, candidate: Candidate, views: Iterable[int]) -> list[Evidence]:
@@ -69,6 +76,21 @@ class VideoRows:
         return run_matches_of(
             *(one, self.query, self.number, self.frames_of, self.calibration, chance)
         )
+
+
+def _add(row: RunMatch, rows: list[RunMatch]) -> None:
+    """Add a row, or join it to one of a picture within the picture that it continues, or the other way
+    round."""
+    for number, one in enumerate(rows):
+        first, second = sorted((one, row), key=_range_of)
+        if _is_inner(one) and _is_inner(row) and continues(first.localised, second.localised):
+            rows[number] = joined_runs(first, second)
+            return
+    rows.append(row)
+
+
+def _is_inner(row: RunMatch) -> bool:
+    return row.view.startswith(_INNER)
 
 
 def _range_of(row: RunMatch) -> tuple[float, float]:

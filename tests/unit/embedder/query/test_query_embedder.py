@@ -131,7 +131,8 @@ def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer
     passes = seen_by(Whole(), frames)
 
     def times(name: PassName) -> dict[str, list[float]]:
-        return {view.name: view.pts_seconds.tolist() for view in passes[name].views}
+        seen = (view for view in passes[name].views if view.name in ("identity", "left", "inner"))
+        return {view.name: view.pts_seconds.tolist() for view in seen}
 
     assert times("first") == {"identity": moments(12).tolist(), "inner": [0.0, 3.0]}
     assert times("closer") == {"left": [0.0, 3.0]}

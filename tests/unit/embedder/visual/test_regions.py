@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 
 import cv2
 import numpy as np
 import pytest
 
 from common.types import UInt8Array
-from embedder.visual.inner_rectangle import inner_rectangle
+from embedder.visual.inner_rectangles import inner_rectangles
 from embedder.visual.picture_grid import MOST_CELLS, cells
 from embedder.visual.regions import CELL_NAMES, CUT_NAMES, cut, found_regions
 from embedder.visual.steady_edges import SteadyEdges
@@ -51,9 +51,7 @@ def test_one_pixel_can_be_seen_through_every_view(name: str) -> None:
 def test_a_picture_within_a_picture_is_found_to_a_line_or_two(rng: np.random.Generator) -> None:
     frames = moving(rng, 360, 640)
     frames[:, 200:340, 400:620] = moving(rng, 140, 220)
-    found = inner_rectangle(SteadyEdges.of(frames))
-    assert found is not None
-    rows, columns = found
+    rows, columns = inner_rectangles(SteadyEdges.of(frames), 3)[0]
     edges = [rows.start, rows.stop, columns.start, columns.stop]
     assert edges == pytest.approx([200, 340, 400, 620], abs=10)
     # Nothing of what is around it is left.
@@ -66,16 +64,44 @@ def test_a_picture_within_a_picture_is_found_to_a_line_or_two(rng: np.random.Gen
 def test_a_band_from_edge_to_edge_is_found(rng: np.random.Generator) -> None:
     frames = moving(rng, 640, 360)
     frames[:, 220:420] = moving(rng, 200, 360)
-    found = inner_rectangle(SteadyEdges.of(frames))
-    assert found is not None
-    rows, columns = found
+    rows, columns = inner_rectangles(SteadyEdges.of(frames), 3)[0]
     assert [rows.start, rows.stop] == pytest.approx([220, 420], abs=12)
     assert (columns.start, columns.stop) == (0, 360)
 
 
+def test_several_pictures_within_a_picture_are_found(rng: np.random.Generator) -> None:
+    frames = moving(rng, 360, 640)
+    places = [(20, 140, 30, 240), (200, 340, 400, 620)]
+    for top, bottom, left, right in places:
+        frames[:, top:bottom, left:right] = textured(rng, bottom - top, right - left)
+    found = inner_rectangles(SteadyEdges.of(frames), 2)
+    edges = sorted([rows.start, rows.stop, columns.start, columns.stop] for rows, columns in found)
+    assert [pytest.approx(place, abs=10) for place in places] == edges
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_inner_pictures_hardly_overlap_and_the_first_ones_do_not_depend_on_how_many_are_wanted(
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    frames = moving(rng, 360, 640)
+    for _ in range(4):
+        top, left = int(rng.integers(0, 260)), int(rng.integers(0, 440))
+        height, width = int(rng.integers(80, 360 - top)), int(rng.integers(130, 640 - left))
+        frames[:, top : top + height, left : left + width] = textured(rng, height, width)
+    edges = SteadyEdges.of(frames)
+    found = inner_rectangles(edges, 3)
+    assert inner_rectangles(edges, 1) == found[:1]
+    covered = np.zeros((len(found), 360, 640), dtype=bool)
+    for shown, (rows, columns) in zip(covered, found, strict=True):
+        shown[rows, columns] = True
+    for one, other in combinations(covered, 2):
+        assert (one & other).sum() < 0.15 * min(one.sum(), other.sum())
+
+
 def test_a_plain_picture_has_no_inner_one(rng: np.random.Generator) -> None:
-    assert inner_rectangle(SteadyEdges.of(moving(rng, 360, 640))) is None
-    assert inner_rectangle(SteadyEdges.of(np.full((3, 48, 64, 3), 90, dtype=np.uint8))) is None
+    assert not inner_rectangles(SteadyEdges.of(moving(rng, 360, 640)), 3)
+    assert not inner_rectangles(SteadyEdges.of(np.full((3, 48, 64, 3), 90, dtype=np.uint8)), 3)
 
 
 def test_bars_are_trimmed_and_a_picture_without_bars_has_no_such_view(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -243,6 +244,30 @@ def test_a_part_that_only_another_view_shows_is_told_beside_a_plain_one(
         pytest.approx([0, 20, 0, 20], abs=1.5),
         pytest.approx([20, 40, 20, 40], abs=1.5),
     ]
+
+
+def test_a_copy_within_the_picture_is_one_match_whichever_of_the_inner_pictures_it_is(
+    films: Mapping[str, Float32Array], rng: np.random.Generator, matcher: Matcher
+) -> None:
+    """Where a second inner picture is steeper for a while, the first one has another name."""
+    around, shown = query(film(rng, 20)), query(copied(rng, films["film-4"][:40]))
+    early = shown.informative[0] & (shown.window_end_seconds <= 10.0)
+    late = shown.informative[0] & (shown.window_start_seconds >= 10.0)
+    names = ("identity", "inner", "inner_2")
+    masks = np.stack([around.informative[0], early, late])
+    vectors = np.stack([around.vectors[0], shown.vectors[0], shown.vectors[0]])
+    report = matcher.match(
+        replace(
+            around,
+            views=names,
+            vectors=np.where(masks[:, :, None], vectors, np.float32(0)),
+            informative=masks,
+        )
+    )
+    (copy,) = (match for match, decision in report.judged if decision == "copy")
+    assert copy.video_id == "film-4"
+    assert (copy.query_start_seconds, copy.query_end_seconds) == pytest.approx((0, 20), abs=0.6)
+    assert (copy.ref_start_seconds, copy.ref_end_seconds) == pytest.approx((0, 20), abs=0.6)
 
 
 def test_a_part_that_a_better_one_outdoes_is_a_copy_all_the_same(

@@ -52,6 +52,18 @@ WHOLE, PART = match(0, 20, 5, 0.6), match(0, 12, 5, 0.8, view="inner")
         # The second pass matches the video less surely.
         ([match(0, 20, 5, 0.6)], [match(0, 12, 5, 0.4)], [(0, 20, 5, 25, 0.6, "identity")]),
         ([match(0, 12, 5, 0.6)], [match(8, 20, 13, 0.4)], [(0, 20, 5, 25, 0.6, "identity")]),
+        # Two parts through two views, and all of it on their line: one match says everything.
+        (
+            [WHOLE],
+            [match(8, 20, 13, 0.9, view="right"), match(0, 9, 5, 0.7, view="inner")],
+            [(0, 20, 5, 25, 0.9, "right")],
+        ),
+        # A part that lies on another line stays.
+        (
+            [match(4, 20, 9, 0.6)],
+            [match(8, 20, 13, 0.9, view="right"), match(0, 6, 40, 0.7, view="inner")],
+            [(4, 20, 9, 25, 0.9, "right"), (0, 6, 40, 46, 0.7, "inner")],
+        ),
         # Another offset or tempo, or none: the ranges of the better one.
         ([match(0, 20, 8, 0.6)], [PART], [(0, 12, 5, 17, 0.8, "inner")]),
         ([match(0, 20, 5, 0.6, tempo=0.5)], [PART], [(0, 12, 5, 17, 0.8, "inner")]),

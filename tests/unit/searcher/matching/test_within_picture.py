@@ -10,7 +10,6 @@ import pytest
 
 from common.settings import SearcherSettings
 from common.types import EVERYWHERE, Float32Array, PassName, QueryEmbedding, TimeSpans
-from embedder.visual.views import FIRST_VIEWS
 from searcher.index.shard import Shard
 from searcher.matching.cascade import match_cascade
 from searcher.matching.report.match_report import MatchReport
@@ -27,7 +26,7 @@ def first_pass(whole: Float32Array, within: Float32Array) -> QueryEmbedding:
     vectors = np.where(seen[:, None], inner.vectors[0], np.float32(0))
     return replace(
         outer,
-        views=FIRST_VIEWS,
+        views=("identity", "inner"),
         vectors=np.stack([outer.vectors[0], vectors]),
         informative=np.stack([outer.informative[0], seen]),
     )
