@@ -24,6 +24,8 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in STOPS}
+    # Under nohup it is ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -75,6 +77,15 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_look(number: sign
         check_interrupt()
 
     assert run_guarded(command, debug=False) == 130
+
+
+def test_a_closed_terminal_ends_no_command_under_nohup() -> None:
+    def command() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        check_interrupt()
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run_guarded(command, debug=False) == 0
 
 
 @pytest.mark.parametrize("number", STOPS)
