@@ -28,7 +28,7 @@ from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 EVENT_SCHEMAS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 # Queries up to this size are written with all vectors, zeros too, for older readers.
 _WHOLE_QUERY_BYTES = 32 << 20
-# No piece has more: 22 views of ten minutes, with all windows.
+# No piece has more: ten minutes of the whole picture at all windows, and of 40 views at a moment a second.
 _MOST_PIECE_BYTES = 160 << 20
 # A version is a moment of the brokers' clock. The clocks of two brokers may differ a little.
 VERSION_AHEAD_MS = 600_000

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 # Seconds between the starts of windows.
 HOP_SECONDS = 0.5
-# Longer queries are matched in pieces. Ten minutes are 3,600 windows, 8 MB per view: twenty views and one
-# candidate fit into the memory that a query may take.
+# Longer queries are matched in pieces. Ten minutes are 3,600 windows: 8 MB for the whole picture, and for
+# each other view, at a moment a second, 4 MB. So 40 views and one candidate fit into the memory that a
+# query may take.
 PIECE_SECONDS = 600.0
 
 

@@ -42,7 +42,8 @@ with open_for_queries(load_settings()) as services:
     print(services.matcher.match_video(video).decision)
 """
 
-# What looks at a film of so many minutes see: the first at every window, the closer one now and then.
+# What passes over a film of so many minutes see: the whole picture at every window, other views now and
+# then.
 _MADE_UP = """
 import sys
 import numpy as np
@@ -59,12 +60,12 @@ seconds, rng = 60 * float(sys.argv[1]), np.random.default_rng(5)
 with open_for_queries(load_settings()) as services:
     visual = OfflineBackend
 
-    def look(name):
+    def take(name, within):
         views = visual.views if name == "first" else visual.closer_views
-        share = 1.0 if name == "first" else 0.05
+        shares = np.array([1.0 if view == "identity" else 0.05 for view in views])
         for piece in pieces_of(seconds):
             starts, ends = window_grid(seconds, piece.start_seconds, piece.end_seconds)
-            known = rng.random((len(views), len(starts))) < share
+            known = rng.random((len(views), len(starts))) < shares[:, None]
             vectors = np.zeros((*known.shape, 527), dtype=np.float32)
             for number, some in enumerate(known):
                 rows = rng.normal(size=(int(some.sum()), 527)).astype(np.float32)
@@ -74,7 +75,7 @@ with open_for_queries(load_settings()) as services:
                 number=piece.number, pieces=piece.pieces,
             )
 
-    print(match_cascade(services.matcher, look).decision)
+    print(match_cascade(services.matcher, take).decision)
 """
 
 
