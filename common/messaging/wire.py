@@ -28,8 +28,8 @@ from common.types import Embedding, QueryEmbedding, Segment, SegmentRef
 EVENT_SCHEMAS, _QUERIES = Schemas(EVENTS), Schemas(QUERIES)
 # Queries up to this size are written with all vectors, zeros too, for older readers.
 _WHOLE_QUERY_BYTES = 32 << 20
-# No piece has more: ten minutes of the whole picture at all windows, and of 40 views at a moment a second.
-_MOST_PIECE_BYTES = 160 << 20
+# No piece has more: ten minutes of the whole picture at all windows, and of 40 views at every second.
+MOST_PIECE_BYTES = 160 << 20
 # A version is a moment of the brokers' clock. The clocks of two brokers may differ a little.
 VERSION_AHEAD_MS = 600_000
 # Extra tolerance if the writer's clock gave the time, as in older topics.
@@ -145,7 +145,7 @@ class QueryReader:
     """Reads the pieces of an embedded query from bytes as they come."""
 
     def __init__(self) -> None:
-        self._unpacker = msgpack.Unpacker(max_buffer_size=_MOST_PIECE_BYTES)
+        self._unpacker = msgpack.Unpacker(max_buffer_size=MOST_PIECE_BYTES)
         self._read = 0
         self._pieces = 1
 
@@ -161,7 +161,7 @@ class QueryReader:
                 yield query
         except msgpack.exceptions.BufferFull:
             raise WireError(
-                f"query: expected pieces of at most {_MOST_PIECE_BYTES} bytes, got a larger one"
+                f"query: expected pieces of at most {MOST_PIECE_BYTES} bytes, got a larger one"
             ) from None
         except (ValueError, TypeError, msgpack.exceptions.UnpackException):
             raise WireError("not a message of StoryHash: expected msgpack maps") from None

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.messaging.wire import MOST_PIECE_BYTES
 from common.settings import ClipSettings, DeviceSettings, SscdSettings
-from common.types import UInt8Array
+from common.types import VECTOR_DIMENSION, UInt8Array
+from embedder.query.embedder import distinct_windows, window_grid
+from embedder.query.passes import PASSES, QueryPass
+from embedder.query.pieces import PIECE_SECONDS
 from embedder.visual import sscd
 from embedder.visual.base import VisualBackend
 from embedder.visual.views import FIRST_VIEWS, VIEW_NAMES
@@ -111,3 +115,19 @@ def test_it_says_how_it_wants_to_be_used(backend: VisualBackend) -> None:
     assert set(backend.closer_views) <= set(VIEW_NAMES)
     assert not set(backend.views) & set(backend.closer_views)
     assert backend.name in backend.fingerprint
+
+
+@pytest.mark.parametrize("query_pass", PASSES.values(), ids=PASSES)
+def test_a_piece_of_a_pass_that_sees_every_view_has_the_size_that_readers_accept(
+    backend: VisualBackend, query_pass: QueryPass
+) -> None:
+    """Such as a thorough pass over a video wall of sixteen pictures, which lie within a picture."""
+    starts, ends = window_grid(PIECE_SECONDS)
+    frames = np.arange(0.0, PIECE_SECONDS, 1.0 / backend.frames_per_second)
+    moments = frames[query_pass.chosen(frames, PIECE_SECONDS)]
+    windows = sum(
+        distinct_windows(frames if view == "identity" else moments, starts, ends).sum()
+        for view in query_pass.views(backend)
+    )
+    # A vector is single precision; the rest of a piece is small.
+    assert 4 * VECTOR_DIMENSION * windows < 0.95 * MOST_PIECE_BYTES

@@ -310,7 +310,7 @@ def test_pieces_that_are_missing_or_in_another_order_are_refused() -> None:
 def test_a_piece_larger_than_any_can_be_is_refused_before_it_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.messaging.wire._MOST_PIECE_BYTES", 10_000)
+    monkeypatch.setattr("common.messaging.wire.MOST_PIECE_BYTES", 10_000)
     (large,) = map(encode_query, pieces_of(QUERY_SAMPLE, 2)[:1])
     assert len(large) > 10_000
     with pytest.raises(WireError, match="at most 10000 bytes"):
