@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -22,57 +23,89 @@ def inner_rectangles(edges: SteadyEdges, most: int) -> list[Rectangle]:
     The rectangles with the steepest sides, steepest first. In most frames, each side is a straight edge
     or the border of the picture.
     """
-    found = _steepest(_contrast(edges.across, axis=1), _contrast(edges.down, axis=0), most)
-    rectangles = (edges.rectangle(*lines) for lines in found)
-    return [rectangle for rectangle in rectangles if rectangle is not None]
+    across, down = _contrast(edges.across, axis=1), _contrast(edges.down, axis=0)
+    candidates = _Candidates.of(across, down)
+    values = candidates.values(across, down)
+    found: list[Rectangle | None] = []
+    while len(found) < most and values.max(initial=0.0) > 0.0:
+        best = candidates.lines(int(values.argmax()))
+        found.append(edges.rectangle(*best))
+        values = np.where(candidates.overlap(*best) > _MAX_OVERLAP, 0.0, values)
+    return [rectangle for rectangle in found if rectangle is not None]
 
 
-def _steepest(across: Float32Array, down: Float32Array, most: int) -> list[tuple[int, ...]]:
-    """Top, bottom, left, right of the best rectangles. across: (H, W - 1), edges between columns. down:
-    (H - 1, W), edges between rows."""
-    height, width = across.shape[0], down.shape[1]
-    # All pairs of a first and a last line: rows down the first axis, columns along the second one.
-    tops, bottoms = _pairs(down.mean(axis=1), height)[:, :, None]
-    lefts, rights = _pairs(across.mean(axis=0), width)[:, None, :]
-    areas = (bottoms - tops) * (rights - lefts)
-    # Cumulative sums along each line, so that the sum of a side is one subtraction. The border of the
-    # picture has none.
-    along_columns = np.zeros((height + 1, width + 1))
-    along_columns[1:, 1:width] = np.cumsum(across, axis=0)
-    along_rows = np.zeros((height + 1, width + 1))
-    along_rows[1:height, 1:] = np.cumsum(down, axis=1)
-    sides = np.stack(
-        [
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Every rectangle between two rows and two columns of a picture of height x width lines. tops,
+    bottoms: int64 (R, 1); lefts, rights: int64 (1, C); the line after the last one."""
+
+    tops: Int64Array
+    bottoms: Int64Array
+    lefts: Int64Array
+    rights: Int64Array
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, across: Float32Array, down: Float32Array) -> _Candidates:
+        """Between the steepest lines. across: float32 (height, width - 1), contrast between columns;
+        down: float32 (height - 1, width), between rows."""
+        height, width = across.shape[0], down.shape[1]
+        tops, bottoms = _pairs(down.mean(axis=1), height)[:, :, None]
+        lefts, rights = _pairs(across.mean(axis=0), width)[:, None, :]
+        return cls(tops, bottoms, lefts, rights, height, width)
+
+    def values(self, across: Float32Array, down: Float32Array) -> Float64Array:
+        """float64 (R, C): the steepness of all sides together; 0 for what is no inner picture. It has all
+        of its sides; the border of the picture is one."""
+        sides = self._sides(across, down)
+        borders = (
+            *(self.tops == 0, self.bottoms == self.height),
+            *(self.lefts == 0, self.rights == self.width),
+        )
+        whole = [(side >= MIN_EDGE) | border for side, border in zip(sides, borders, strict=True)]
+        shares = self._areas / (self.height * self.width)
+        allowed = np.logical_and.reduce([*whole, shares >= _MIN_AREA, shares <= _MAX_AREA])
+        return np.where(allowed, sum(sides), 0.0)
+
+    def overlap(self, top: int, bottom: int, left: int, right: int) -> Float64Array:
+        """float64 (R, C): the area shared with a rectangle, as a share of the smaller one of both."""
+        rows = np.minimum(self.bottoms, bottom) - np.maximum(self.tops, top)
+        columns = np.minimum(self.rights, right) - np.maximum(self.lefts, left)
+        shared = np.clip(rows, 0, None) * np.clip(columns, 0, None)
+        return shared / np.minimum(self._areas, (bottom - top) * (right - left))
+
+    def lines(self, number: int) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right of a candidate."""
+        row, column = divmod(number, self.lefts.shape[1])
+        return (
+            *(int(self.tops[row, 0]), int(self.bottoms[row, 0])),
+            *(int(self.lefts[0, column]), int(self.rights[0, column])),
+        )
+
+    @property
+    def _areas(self) -> Int64Array:
+        return (self.bottoms - self.tops) * (self.rights - self.lefts)
+
+    def _sides(self, across: Float32Array, down: Float32Array) -> list[Float64Array]:
+        """Mean contrast of the top, bottom, left and right side of each, float64 (R, C); 0 at the border
+        of the picture."""
+        # Cumulative sums along each line, so that the sum of a side is one subtraction.
+        along_rows = np.zeros((self.height + 1, self.width + 1))
+        along_rows[1 : self.height, 1:] = np.cumsum(down, axis=1)
+        along_columns = np.zeros((self.height + 1, self.width + 1))
+        along_columns[1:, 1 : self.width] = np.cumsum(across, axis=0)
+        rows, columns = self.bottoms - self.tops, self.rights - self.lefts
+        return [
             *(
-                (along_columns[bottoms, x] - along_columns[tops, x]) / (bottoms - tops)
-                for x in (lefts, rights)
+                (along_rows[y, self.rights] - along_rows[y, self.lefts]) / columns
+                for y in (self.tops, self.bottoms)
             ),
             *(
-                (along_rows[y, rights] - along_rows[y, lefts]) / (rights - lefts)
-                for y in (tops, bottoms)
+                (along_columns[self.bottoms, x] - along_columns[self.tops, x]) / rows
+                for x in (self.lefts, self.rights)
             ),
         ]
-    )
-    at_border = np.stack(
-        np.broadcast_arrays(lefts == 0, rights == width, tops == 0, bottoms == height)
-    )
-    shares = areas / (height * width)
-    # A real inner picture has all of its sides. Of two candidates, the one with more edge strength wins.
-    allowed = ((sides >= MIN_EDGE) | at_border).all(axis=0)
-    allowed &= (shares >= _MIN_AREA) & (shares <= _MAX_AREA)
-    values: Float64Array = np.where(allowed, sides.sum(axis=0), 0.0)
-    found: list[tuple[int, ...]] = []
-    while len(found) < most and values.max(initial=0.0) > 0.0:
-        row, column = np.unravel_index(int(values.argmax()), values.shape)
-        top, bottom = int(tops[row, 0]), int(bottoms[row, 0])
-        left, right = int(lefts[0, column]), int(rights[0, column])
-        found.append((top, bottom, left, right))
-        common = np.clip(np.minimum(bottoms, bottom) - np.maximum(tops, top), 0, None) * np.clip(
-            np.minimum(rights, right) - np.maximum(lefts, left), 0, None
-        )
-        smaller = np.minimum(areas, (bottom - top) * (right - left))
-        values = np.where(common > _MAX_OVERLAP * smaller, 0.0, values)
-    return found
 
 
 def _pairs(strength: Float32Array, length: int) -> Int64Array:
