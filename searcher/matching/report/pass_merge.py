@@ -9,7 +9,7 @@ thresholds of their own, so the decisions of each are kept, and of each video th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from common.types import Match
@@ -74,11 +74,14 @@ def _of_video(better: _Judged, other: _Judged, query_seconds: float) -> _Judged:
         same = [number for number, (one, _) in enumerate(kept) if on_one_line(one, match)]
         if same and match.probability >= _LEAST_PROBABILITY:
             one, its_decision = kept[same[0]]
-            kept[same[0]] = joined(one, match, query_seconds), its_decision
-            # The others say of a part what the joined one says of all.
-            for number in reversed(same[1:]):
-                if _is_inside(kept[number][0], kept[same[0]][0]):
-                    del kept[number]
+            longer = joined(one, match, query_seconds)
+            kept[same[0]] = longer, its_decision
+            # The joined one now says of all what others say of a part.
+            kept = [
+                pair
+                for number, pair in enumerate(kept)
+                if number not in same[1:] or not _adds_nothing(pair[0], one, longer)
+            ]
         elif decision != "no_match" and not any(_overlap(one, match) for one, _ in kept):
             kept.append((match, decision))
     return kept
@@ -106,8 +109,12 @@ def _replaces(second: _Judged, first: _Judged) -> bool:
 
 def _is_verified(judged: _Judged) -> bool:
     """Whether the pictures of a match were compared and agree."""
-    verifications = (match.evidence.get("verification", {}) for match, _ in judged)
-    return any(one.get("outcome") == "confirmed" for one in verifications)
+    return any(_is_confirmed(match) for match, _ in judged)
+
+
+def _is_confirmed(match: Match) -> bool:
+    verification: Mapping[str, object] = match.evidence.get("verification", {})
+    return verification.get("outcome") == "confirmed"
 
 
 def on_one_line(one: Match, other: Match) -> bool:
@@ -149,6 +156,12 @@ def _overlap(one: Match, other: Match) -> bool:
     """Whether two matches tell of the same part of the query."""
     shortest = min(_seconds(one), _seconds(other))
     return shared_seconds(one, other) > min(_SHARED_SECONDS, shortest / 2)
+
+
+def _adds_nothing(part: Match, before: Match, longer: Match) -> bool:
+    """Whether a match lies in another one since that became longer, and is not the only verified one."""
+    new = _is_inside(part, longer) and not _is_inside(part, before)
+    return new and _is_confirmed(part) <= _is_confirmed(longer)
 
 
 def _is_inside(one: Match, other: Match) -> bool:
