@@ -225,8 +225,10 @@ class QueryEmbedder:
         many large pictures. Of the whole picture every frame is embedded, otherwise the chosen ones."""
         features: list[ViewFeatures] = []
         waiting: list[tuple[str, SampledFrames]] = []
+        if not len(chosen):
+            names = tuple(name for name in names if name == IDENTITY)
         # Regions are found in all frames of the segment.
-        found = found_regions(sampled.frames, names) if len(chosen) else {}
+        found = found_regions(sampled.frames, names)
         for name in names:
             if sum(shown_frames.frames.nbytes for _, shown_frames in waiting) > _PICTURE_BYTES:
                 features += self._described(waiting)
@@ -247,10 +249,8 @@ class QueryEmbedder:
 def _through(
     name: str, sampled: SampledFrames, chosen: Int64Array, found: Mapping[str, UInt8Array]
 ) -> SampledFrames | None:
-    """The chosen frames through a view; None if it shows nothing of them. found: regions of all frames,
-    by name."""
-    if not len(chosen):
-        return None
+    """The chosen frames, one or more, through a view; None if it shows nothing of them. found: regions of
+    all frames, by name."""
     if name in FOUND_NAMES:
         region = found.get(name)
         part = None if region is None else region[chosen]

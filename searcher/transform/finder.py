@@ -174,21 +174,19 @@ def _worth_comparing(report: MatchReport) -> list[int]:
     """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable
     doubtful ones only the best. Those that pictures may decide come first, since the time may not be
     enough for all, and improbable ones last."""
-    numbers, improbable = list[int](), 0
+    numbers, improbable = [], 0
     for number, (run, decision) in enumerate(report.judged):
         if decision == "no_match":
             improbable += run.probability < IMPROBABLE
             if not is_doubtful(run) or improbable > MOST_IMPROBABLE:
                 continue
         numbers.append(number)
-    probabilities = [run.probability for run, _ in report.judged]
-    return sorted(
-        numbers,
-        key=lambda number: (
-            probabilities[number] < IMPROBABLE,
-            not is_doubtful(report.judged[number][0]),
-        ),
-    )
+
+    def order(number: int) -> tuple[bool, bool]:
+        run, _ = report.judged[number]
+        return run.probability < IMPROBABLE, not is_doubtful(run)
+
+    return sorted(numbers, key=order)
 
 
 @dataclass(frozen=True, slots=True)

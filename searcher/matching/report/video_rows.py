@@ -83,14 +83,11 @@ def _add(row: RunMatch, rows: list[RunMatch]) -> None:
     round."""
     for number, one in enumerate(rows):
         first, second = sorted((one, row), key=_range_of)
-        if _is_inner(one) and _is_inner(row) and continues(first.localised, second.localised):
+        are_inner = one.view.startswith(_INNER) and row.view.startswith(_INNER)
+        if are_inner and continues(first.localised, second.localised):
             rows[number] = joined_runs(first, second)
             return
     rows.append(row)
-
-
-def _is_inner(row: RunMatch) -> bool:
-    return row.view.startswith(_INNER)
 
 
 def _range_of(row: RunMatch) -> tuple[float, float]:

@@ -372,13 +372,18 @@ def test_each_ledger_has_a_name_that_stays(tmp_path: Path) -> None:
     assert names[0] == names[2] != names[1]
 
 
+def films_with_one_id(folder: Path) -> tuple[CatalogEntry, CatalogEntry]:
+    """Two films on two disks, with the same path there."""
+    disks = [folder / "disk1", folder / "disk2"]
+    for disk in disks:
+        disk.mkdir()
+    return film(disks[0], "a", b"first"), film(disks[1], "a", b"the second")
+
+
 def test_another_video_at_another_path_does_not_replace_the_first(
     clock: Clock, ledger: ProducerLedger, tmp_path: Path
 ) -> None:
-    disks = [tmp_path / "disk1", tmp_path / "disk2"]
-    for disk in disks:
-        disk.mkdir()
-    first, second = film(disks[0], "a", b"first"), film(disks[1], "a", b"the second")
+    first, second = films_with_one_id(tmp_path)
     ledger.done(LIVE, ledger.plan(LIVE, [first]).work)
     clock.now += 1000
     plan = ledger.plan(LIVE, [second])
@@ -398,10 +403,7 @@ def test_another_video_at_another_path_does_not_replace_the_first(
 def test_a_video_that_takes_the_id_of_a_file_that_is_gone_is_told(
     clock: Clock, ledger: ProducerLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    disks = [tmp_path / "disk1", tmp_path / "disk2"]
-    for disk in disks:
-        disk.mkdir()
-    first, second = film(disks[0], "a", b"first"), film(disks[1], "a", b"the second")
+    first, second = films_with_one_id(tmp_path)
     ledger.done(LIVE, ledger.plan(LIVE, [first]).work)
     clock.now += 1000
     Path(first.uri).unlink()
