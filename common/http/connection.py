@@ -33,6 +33,8 @@ _DRAIN_SECONDS = 2.0
 # A connection whose client does not read the response is kept for this long.
 _UNREAD_SECONDS = 120.0
 _IPV6_NETWORK_BITS = 64
+# Comes before the head of a response, if the client waits for it before it sends its body.
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,40 @@ def network_of(address: str) -> str:
 
 class _RefusedError(Exception):
     """Stops the parser after a request was refused."""
+
+
+class _HeadWithBody:
+    """What the responses of a connection are written to: the head of each is sent together with the first
+    part of its body. Alone it would cost a system call, and wake a client that can do nothing yet."""
+
+    __slots__ = ("_head", "_transport", "begins")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        # Whether a head comes next.
+        self.begins = False
+
+    def write(self, data: bytes) -> None:
+        if self.begins and not data.startswith(_CONTINUE):
+            self.begins, self._head = False, data
+        elif self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head whose response has no body."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class Connections:
@@ -157,6 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # When the wait for the headers began; None between requests and while a body is read.
         self._head_since: float | None = None
         self._drain_since: float | None = None
+        self._idle_since: float | None = None
         self._unread_since: float | None = None
         # Bytes read since the last complete headers or body part; bytes and number of headers that are
         # kept.
@@ -164,6 +201,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._responses = _HeadWithBody(transport)
         self._head_since = self.loop.time()
         if not self.shared.enter(self, self.client[0] if self.client else ""):
             self._refuse(503, "busy", "too many open connections; close some, or try again later")
@@ -180,6 +218,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._working = cycle
+        cycle.transport = self._responses  # type: ignore[assignment]
+        self._responses.begins = True
         self.shared.begin_request()
         scope: Scope = cycle.scope  # type: ignore[assignment]
         scope[OPEN_REQUESTS] = self.shared.open_requests
@@ -188,6 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        self._idle_since = None
         if self._at_head and self._head_since is None:
             self._head_since = self.loop.time()
         self._head_bytes += len(data)
@@ -236,10 +277,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_since = self.loop.time()
 
     def on_response_complete(self) -> None:
+        """As uvicorn does, but `look` ends an idle connection: a timer for each response costs more than
+        to parse its request."""
+        self._responses.flush()
         self.shared.end_request()
+        self.server_state.total_requests += 1
         if not self.pipeline and self.cycle.more_body:
             self._drain_since = self.loop.time()
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for a request that cannot be parsed or that was refused during parsing."""
@@ -258,6 +309,8 @@ class BoundedProtocol(HttpToolsProtocol):
                     "the request headers did not arrive in time; send the request again",
                 )
         if self._drain_since is not None and now - self._drain_since > bounds.drain_seconds:
+            self.transport.close()
+        if self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
             self.transport.close()
         if not self.transport.get_write_buffer_size():
             self._unread_since = None
