@@ -16,5 +16,7 @@ class Role(StrEnum):
 
     def includes(self, other: Role) -> bool:
         """Whether this role has all rights of `other`."""
-        order = list(Role)
-        return order.index(self) >= order.index(other)
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}

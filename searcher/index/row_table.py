@@ -7,21 +7,19 @@ With a million rows, objects would take several times the memory and slow down t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from common.types import BoolArray, Int64Array, SegmentRef
+from common.types import BoolArray, Float32Array, Int64Array, SegmentRef
 from searcher.index.array_growth import grown
+from searcher.index.hit_fields import HitFields, hit_fields
 
 # Rows handled at once: NumPy holds Python's interpreter lock meanwhile, half a millisecond.
 _ROWS = 65_536
-
-# Video, start and end in seconds, version, bank.
-Place: TypeAlias = tuple[str, float, float, int, str]
 
 COLUMNS = np.dtype(
     [
@@ -107,16 +105,19 @@ class RowTable:
 
     def refs(self, rows: Int64Array) -> list[SegmentRef]:
         """The segments of rows."""
-        return [SegmentRef(*place) for place in self.places(rows)]
-
-    def places(self, rows: Int64Array) -> list[Place]:
-        """The segments of rows, as the fields of `SegmentRef`."""
-        found = self._table[rows]
         videos, banks = self._videos.texts, self._banks.texts
         return [
-            (videos[video], start, end, version, banks[bank])
-            for video, bank, version, start, end in found.tolist()
+            SegmentRef(videos[video], start, end, version, banks[bank])
+            for video, bank, version, start, end in self._table[rows].tolist()
         ]
+
+    def hits(self, rows: Int64Array, scores: Float32Array) -> Iterator[HitFields]:
+        """The segments of rows, with a score each, as the fields of an answer."""
+        videos, banks = self._videos.texts, self._banks.texts
+        for (video, bank, version, start, end), score in zip(
+            self._table[rows].tolist(), scores.tolist(), strict=True
+        ):
+            yield hit_fields(videos[video], start, end, version, banks[bank], score)
 
     def of_video(self, video_id: str, alive: BoolArray) -> Int64Array:
         """Live rows of a video in insertion order. alive: bool (total,), of the reader's state."""

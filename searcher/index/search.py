@@ -133,7 +133,7 @@ def nearest_nodes(part: GraphPart, queries: Float32Array, count: int, ef: int) -
     """Scores and nodes of the graph, best first; -inf and MISSING if there are fewer."""
     scores, nodes = part.searched.search(queries, count, ef)
     # Those that are missing come last.
-    if len(nodes) and nodes[:, -1].min() == MISSING:
+    if MISSING in nodes[:, -1].tolist():
         scores[nodes == MISSING] = -np.inf
     return scores, nodes
 

@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from searcher.index.delta import ROW_BYTES, Delta
 from searcher.index.frame_code_table import FrameCodeTable
 from searcher.index.graph_part import GraphPart
 from searcher.index.graph_tuning import UNTUNED
-from searcher.index.hit_fields import HitFields, hit_fields
+from searcher.index.hit_fields import HitFields
 from searcher.index.merging import Merging
 from searcher.index.row_table import RowTable
 from searcher.index.search import search_exact, search_state
@@ -82,11 +83,8 @@ class Shard:
         state = self._state
         scores, rows = search_state(state, vectors, k, only, self._settings.ef_search)
         found = rows != MISSING
-        places = iter(state.rows.places(rows[found]))
-        return [
-            [hit_fields(*next(places), score) for score in line[there].tolist()]
-            for line, there in zip(scores, found, strict=True)
-        ]
+        hits = state.rows.hits(rows[found], scores[found])
+        return [list(islice(hits, count)) for count in map(sum, found.tolist())]
 
     def search_ids(self, vectors: Float32Array, k: int, only: Filter = EVERYTHING) -> Nearest:
         """As `search`, but fast: scores, float32 (n, k), and rows, int64 (n, k), -1 if there are
