@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BackupRunningError, StoryHashError, UsageError
-from searcher.backup.create import Source, create_backup
+from searcher.backup.create import Source, create_backup, new_name
 from searcher.backup.manifest import backups_in, read_manifest
 from searcher.storage.video import now
 
@@ -30,6 +30,8 @@ class Backups:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._running: dict[str, Any] | None = None
+        # Of the folder that the running backup gets when it is written.
+        self._name = ""
         self._failed: dict[str, Any] | None = None
 
     @property
@@ -48,8 +50,9 @@ class Backups:
                 raise BackupRunningError("the service is stopping; try again after its start")
             self._running = {"name": "", "state": "running", "created_at": now("seconds")}
             self._failed = None
+            self._name = new_name(folder)
             self._thread = threading.Thread(
-                target=self._make, args=(source, folder), name="backup", daemon=True
+                target=self._make, args=(source, folder, self._name), name="backup", daemon=True
             )
             self._thread.start()
             return dict(self._running)
@@ -60,7 +63,9 @@ class Backups:
         folder = self._checked_folder()
         with self._lock:
             shown = [dict(one) for one in (self._running, self._failed) if one is not None]
-        return shown + listed(folder)
+            # A folder is complete a moment before its backup has ended.
+            running = None if self._running is None else self._name
+        return shown + [one for one in listed(folder) if one["name"] != running]
 
     def close(self) -> None:
         """Give up a backup that runs; returns when its thread has ended. Call it before the index is
@@ -71,10 +76,12 @@ class Backups:
         if thread is not None:
             thread.join()
 
-    def _make(self, source: Source, folder: Path) -> None:
+    def _make(self, source: Source, folder: Path, name: str) -> None:
         error: Exception | None = None
         try:
-            made = create_backup(source, folder, keep=self._keep, stop=self._stopping.is_set)
+            made = create_backup(
+                source, folder, name=name, keep=self._keep, stop=self._stopping.is_set
+            )
             _log.info("backup %s is complete", made.name)
         except Exception as failure:
             error = failure

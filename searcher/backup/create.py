@@ -74,11 +74,12 @@ def create_backup(
     source: Source,
     target: Path,
     *,
+    name: str = "",
     keep: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Make a backup in the folder `target` and return its own folder. keep: how many complete backups
-    stay there (default: all). stop: whether to give up.
+    """Make a backup in the folder `target` and return its own folder. name: of this folder (default:
+    `new_name`). keep: how many complete backups stay there (default: all). stop: whether to give up.
 
     Raises StorageError if it cannot be written, StateError if a PostgreSQL database cannot be dumped,
     CancelledError.
@@ -87,7 +88,7 @@ def create_backup(
         private_folder(target)
         for left in target.glob(f".{PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
-        name = _new_name(target)
+        name = name or new_name(target)
         partial = target / f".{name}.partial"
         try:
             partial.mkdir()
@@ -267,8 +268,8 @@ def _parts(rows: Sequence[Video]) -> Iterator[list[Video]]:
         yield part
 
 
-def _new_name(target: Path) -> str:
-    """A name that sorts by time and is not taken."""
+def new_name(target: Path) -> str:
+    """A name for a backup in this folder; it sorts by time and is not taken."""
     base = f"{PREFIX}{datetime.now(UTC):%Y%m%dT%H%M%S}"
     number = 0
     while (target / f"{base}.{number:03d}Z").exists():

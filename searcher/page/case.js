@@ -24,12 +24,12 @@ const MODES = [["side", "Side by side"], ["difference", "Difference"], ["wipe", 
 export function caseView(query, matches, told = null) {
   const node = el("article", { class: "case" });
   const held = [];
-  const downloads = new AbortController();
-  let released = false;
+  const leaving = new AbortController();
+  // Aborted when the case is left.
+  const { signal } = leaving;
   const shortcuts = [];
   const release = () => {
-    released = true;
-    downloads.abort();
+    leaving.abort();
     held.forEach((media) => media.release());
   };
   build().catch((error) => node.replaceChildren(el("p", { class: "notice bad" }, error.message)));
@@ -38,7 +38,7 @@ export function caseView(query, matches, told = null) {
   async function build() {
     const refId = matches[0].video_id;
     const found = await video(refId).catch(() => null);
-    if (released) return;
+    if (signal.aborted) return;
     const name = nameOf(refId, found);
     const refSeconds = found?.duration_seconds || Math.max(...matches.map((one) => one.ref_end_seconds));
     let index = 0;
@@ -126,21 +126,21 @@ export function caseView(query, matches, told = null) {
     }
 
     /** The pictures of one side, of its file or of its thumbnails; null if there are none. */
-    const stillsOf = (side, id) => (urls[side] ? fileStills(urls[side]) : instead[side] ? thumbnails(id) : null);
+    const stillsOf = (side, id) => (urls[side] ? fileStills(urls[side], signal) : instead[side] ? thumbnails(id) : null);
 
     async function showPairs(pairs, other) {
-      if (!opened) return;
+      if (!opened || signal.aborted) return;
       await pairs.show(stillsOf("query", query.video_id), stillsOf("ref", refId));
-      if (!other || other.empty || released) return;
+      if (!other || other.empty || signal.aborted) return;
       // Its file is fetched once, whichever range is shown.
-      otherMedia ??= catalogueMedia(query.nonMatch.video_id, downloads.signal).then(hold, () => null);
+      otherMedia ??= catalogueMedia(query.nonMatch.video_id, signal).then(hold, () => null);
       const media = await otherMedia;
-      if (released) return;
-      await other.show(stillsOf("query", query.video_id), media ? fileStills(media.url) : thumbnails(query.nonMatch.video_id));
+      if (signal.aborted) return;
+      await other.show(stillsOf("query", query.video_id), media ? fileStills(media.url, signal) : thumbnails(query.nonMatch.video_id));
     }
 
     function hold(media) {
-      if (released) media.release();
+      if (signal.aborted) media.release();
       else held.push(media);
       return media;
     }
@@ -148,7 +148,7 @@ export function caseView(query, matches, told = null) {
     async function attach(side, id, open) {
       try {
         const media = hold(await open());
-        if (released) return;
+        if (signal.aborted) return;
         urls = { ...urls, [side]: media.url };
         places[side].show();
         players.open(side, media.url, () => without(side, id, "this browser cannot play the file"));
@@ -160,11 +160,11 @@ export function caseView(query, matches, told = null) {
 
     /** Show thumbnails in place of a file that is not there or cannot be played, or else why. */
     async function without(side, id, why) {
-      if (released) return;
+      if (signal.aborted) return;
       urls = { ...urls, [side]: null };
       players.close(side);
       const player = id ? await stillPlayer(id, side).catch(() => null) : null;
-      if (released) return;
+      if (signal.aborted) return;
       const text = why.replace(/^./, (first) => first.toUpperCase());
       if (player) {
         instead[side] = player;
@@ -204,12 +204,12 @@ export function caseView(query, matches, told = null) {
       query.file
         ? attach("query", null, async () => fileMedia(query.file))
         : query.video_id
-          ? attach("query", query.video_id, () => catalogueMedia(query.video_id, downloads.signal))
+          ? attach("query", query.video_id, () => catalogueMedia(query.video_id, signal))
           : places.query.say(choose()),
-      attach("ref", refId, () => catalogueMedia(refId, downloads.signal)),
+      attach("ref", refId, () => catalogueMedia(refId, signal)),
     ]);
     opened = true;
-    if (!released) select(index);
+    if (!signal.aborted) select(index);
   }
 }
 

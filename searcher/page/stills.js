@@ -25,18 +25,21 @@ function seeked(video, seconds) {
   });
 }
 
-/** The pictures of a file. at(seconds) waits for the picture before; close it at the end. */
-export function fileStills(url) {
+/** The pictures of a file. at(seconds) waits for the picture before; close it at the end. signal: closes it too, so that
+ * it reads no file that was given back. */
+export function fileStills(url, signal) {
   const video = document.createElement("video");
   video.preload = "auto";
   video.muted = true;
   video.src = url;
+  const close = () => {
+    video.removeAttribute("src");
+    video.load();
+  };
+  signal.addEventListener("abort", close, { once: true });
   return {
     at: async (seconds) => ((await seeked(video, seconds)) ? drawable(video, video.videoWidth, video.videoHeight) : null),
-    close: () => {
-      video.removeAttribute("src");
-      video.load();
-    },
+    close,
   };
 }
 

@@ -55,6 +55,28 @@ def test_a_backup_runs_beside_the_api_and_is_listed(
     assert entry["action"] == "snapshots.create"
 
 
+def test_a_backup_whose_folder_is_complete_is_not_listed_twice(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, written, go_on = key_of(keyed.state, Role.ADMIN), threading.Event(), threading.Event()
+
+    def slowly(*given: Any, **named: Any) -> Path:
+        made = create_backup(*given, **named)
+        written.set()
+        go_on.wait(300)
+        return made
+
+    monkeypatch.setattr(backups, "create_backup", slowly)
+    keyed.ask("POST", "/v1/snapshots", admin)
+    written.wait(300)
+    # Older backups may still have to be deleted.
+    shown = [one["state"] for one in items(keyed, admin)]
+    go_on.set()
+    assert shown == ["running"]
+    wait_until(lambda: items(keyed, admin)[0]["state"] == "complete", "the backup", 300, 0.02)
+    assert len(items(keyed, admin)) == 1
+
+
 def test_a_failed_backup_is_listed_without_paths(
     keyed: Keyed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
