@@ -12,11 +12,17 @@ from common.http.server import new_app
 from common.http.upload import UploadStore
 from common.metrics import Metrics
 from common.settings import HttpSettings, WebhookSettings
+from searcher.api.curation.bank_routes import bank_router
+from searcher.api.curation.exception_routes import exception_router
+from searcher.api.evidence.routes import evidence_router
+from searcher.api.jobs.routes import jobs_router
 from searcher.api.maintenance.generation_routes import Generations, generations_router
 from searcher.api.maintenance.snapshot_routes import snapshots_router
 from searcher.api.maintenance.staged_routes import Staged, staged_router
 from searcher.api.match.routes import match_router
 from searcher.api.page import page_files, page_router
+from searcher.api.review.feedback_routes import feedback_router
+from searcher.api.review.match_routes import match_store_router
 from searcher.api.search.routes import add_search
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.changes import DescribeVideo, video_changes_router
@@ -26,20 +32,14 @@ from searcher.api.videos.new_videos import AddUpload, AddVideo, new_videos_route
 from searcher.api.videos.routes import videos_router
 from searcher.api.videos.states import states_router
 from searcher.api.videos.thumbnails import thumbnail_router
+from searcher.api.webhooks.routes import document_events, webhook_router
 from searcher.backup.backups import Backups
-from searcher.curation.bank_routes import bank_router
-from searcher.curation.exception_routes import exception_router
 from searcher.deletion.notes import DeletionNotes
-from searcher.evidence.routes import evidence_router
 from searcher.jobs.jobs import Jobs
-from searcher.jobs.routes import jobs_router
-from searcher.review.feedback_routes import feedback_router
-from searcher.review.match_routes import match_store_router
 from searcher.review.matching import MatchQueries
 from searcher.review.reviews import Reviews
 from searcher.serving import Catalogue, EmbedQuery
 from searcher.transform.finder import TransformFinder
-from searcher.webhooks.routes import document_events, webhook_router
 
 
 def api_app(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from common.state.curation import BankSetting
-from searcher.api.match.schemas import Action
+from searcher.decisions import Action
 from searcher.matching.scoring.policy import covered_seconds, strongest
 
 # From weak to strong.

@@ -11,6 +11,7 @@ from common.state.curation import NOTHING, Curation
 from common.state.exceptions import StoredException
 from common.state.matches import FoundMatch
 from searcher.curation.actions import action_on, acts_of, strongest_action
+from searcher.curation.match_detail import QueryIdentity, match_detail, negatives_to_json
 from searcher.curation.rules import Negative, is_worth_it, rule
 from searcher.curation.scope_and_policy import filter_of, policies_under
 from searcher.index.state import Banks, Filter
@@ -18,7 +19,6 @@ from searcher.matching.cascade import has_copy
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.scoring.policy import Policies, strongest
-from searcher.review.match_detail import QueryIdentity, match_detail, negatives_to_json
 from searcher.storage.uploads import shown_uri
 
 # The exceptions of these references, by video id; pairs only with the query of this fingerprint.

@@ -12,7 +12,7 @@ from common.state.matches import StoredMatch
 from common.state.state import State
 from common.state.verdicts import MAX_VERDICTS
 from searcher.curation.actions import action_on, acts_of
-from searcher.review.match_detail import negatives_to_json, rule_stored
+from searcher.curation.match_detail import negatives_to_json, rule_stored
 from searcher.review.titles import TitleOf
 from searcher.storage.uploads import shown_uri
 

@@ -13,21 +13,21 @@ from common.http.request_facts import Caller
 from common.metrics import Metrics
 from common.state.curation import NOTHING, Curation
 from common.types import OnDecoded, PassName, QueryEmbedding, TakePass, TimeSpans
-from searcher.api.visible_video import visible_video
 from searcher.curation.apply_rules import CurationRules
+from searcher.curation.match_detail import QueryIdentity
 from searcher.index.state import Banks
 from searcher.matching.cascade import match_cascade
 from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_json import report_to_json
 from searcher.matching.report.match_report import MatchReport
 from searcher.metrics import observe_decision
-from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.review.second_report import report_of_video, with_second
 from searcher.serving import EmbedQuery, SecondIndex, ServingIndex
 from searcher.transform.finder import TransformFinder
 from searcher.transform.pictures import Pictures
 from searcher.video_index import VideoIndex
+from searcher.visible_video import visible_video
 
 # Called after each piece of a query with the pass, the number of the piece, and the number of pieces.
 OnPiece = Callable[[PassName, int, int], None]

@@ -12,9 +12,9 @@ from common.state.state import State
 from common.state.video_names import videos_named
 from common.tracing import step
 from searcher.curation.apply_rules import CurationRules
+from searcher.curation.match_detail import QueryIdentity, rule_stored
 from searcher.deletion.steps import forget_deleted
 from searcher.matching.matcher import MatchReport
-from searcher.review.match_detail import QueryIdentity, rule_stored
 from searcher.serving import ServingIndex
 from searcher.storage.video_store import VideoStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from searcher.jobs.schemas import JobItem
+from searcher.api.jobs.schemas import JobItem
 from storyhash.client.calls import admin, banks, embedder, jobs, review, service, videos
 from storyhash.client.method import Method, Pages
 from storyhash.client.transport import AsyncTransport, SyncTransport

@@ -15,7 +15,7 @@ import httpx
 from pydantic import ValidationError
 
 from common.errors import DependencyError
-from searcher.jobs.schemas import JobItem
+from searcher.api.jobs.schemas import JobItem
 from storyhash.client.call import Call
 from storyhash.client.calls.jobs import show_job
 from storyhash.client.refusals import Service

@@ -8,9 +8,9 @@ from typing import Any
 
 from common.metrics import Metrics
 from common.probability_text import probability_text
+from searcher.curation.match_detail import QueryIdentity
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.metrics import observe_decision
-from searcher.review.match_detail import QueryIdentity
 from searcher.review.reviews import Reviews
 from searcher.review.second_report import report_of_video
 from searcher.serving import ServingIndex

@@ -15,7 +15,7 @@ from common.state.curation import BankSetting
 from common.state.exceptions import NewException
 from common.state.state import State
 from common.video import encode_video
-from searcher.review.match_detail import QueryIdentity
+from searcher.curation.match_detail import QueryIdentity
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.e2e.conftest import COMPARED, Settings, copied, draw, small, storyhash
 from tests.support.preloaded import start_python

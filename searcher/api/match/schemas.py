@@ -9,12 +9,10 @@ from pydantic import Field
 from common.http.schema import Schema, examples
 from searcher.api.match.evidence_schemas import EXAMPLE as EVIDENCE
 from searcher.api.match.evidence_schemas import Evidence
+from searcher.decisions import Action, Decision
 
 # Header with an index's notices about a response, as a JSON list of strings.
 NOTICES_HEADER = "X-StoryHash-Notices"
-
-Decision = Literal["copy", "review", "no_match"]
-Action = Literal["block", "review", "notify", "allow"]
 
 
 class Query(Schema):

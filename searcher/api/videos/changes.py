@@ -26,12 +26,12 @@ from searcher.api.videos.routes import (
     video_to_json,
 )
 from searcher.api.videos.schemas import ChangedVideo, VideoItem
-from searcher.api.visible_video import known_video, unknown_video
 from searcher.deletion.steps import forget_deleted
 from searcher.review.reviews import Reviews
 from searcher.serving import Catalogue
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
+from searcher.visible_video import known_video, unknown_video
 
 # Writes another bank, title or metadata of a video; returns its row, None if it is unknown. Raises
 # UsageError for invalid text.

@@ -24,9 +24,9 @@ from common.settings import HttpSettings
 from common.state.roles import Role
 from common.uris import is_remote
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.visible_video import visible_video
 from searcher.serving import Catalogue
 from searcher.storage.video import Video
+from searcher.visible_video import visible_video
 
 _BLOCK_BYTES = 1 << 18
 # Threads that read files. Other routes do not use them.

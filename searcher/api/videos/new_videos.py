@@ -40,10 +40,10 @@ from common.uris import public_uri
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.routes import MAX_VIDEO_JSON_BYTES, video_to_json
 from searcher.api.videos.schemas import NewVideo, VideoItem
-from searcher.api.visible_video import taken_id
 from searcher.review.reviews import Reviews
 from searcher.serving import Catalogue
 from searcher.storage.video import Video
+from searcher.visible_video import taken_id
 
 # Takes a video on to index it in the background and returns its row as it is until then; when it does,
 # the video outlives a crash. Raises UsageError for one that may not be read, FetchError for an address

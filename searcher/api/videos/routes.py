@@ -22,7 +22,6 @@ from common.state.roles import Role
 from searcher.api.video_path import VIDEO_ID
 from searcher.api.videos.bank_limits import BankLimits
 from searcher.api.videos.schemas import ChangedVideo, VideoItem, VideoPage
-from searcher.api.visible_video import known_video, unknown_video, visible_video
 from searcher.deletion.notes import DeletionNotes
 from searcher.deletion.steps import delete_in_service
 from searcher.review.reviews import Reviews
@@ -30,6 +29,7 @@ from searcher.serving import Catalogue
 from searcher.storage.selection import Selection
 from searcher.storage.video import Video, VideoState
 from searcher.storage.video_store import VideoStore
+from searcher.visible_video import known_video, unknown_video, visible_video
 
 # Metadata is the user's own; this much of it is data about a video.
 MAX_VIDEO_JSON_BYTES = 1 << 18

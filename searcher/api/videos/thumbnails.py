@@ -13,8 +13,8 @@ from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
 from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.visible_video import visible_video
 from searcher.serving import Catalogue
+from searcher.visible_video import visible_video
 
 SECONDS_HEADER = "StoryHash-Thumbnail-Seconds"
 # A browser that has the picture asks again after so many seconds: it is deleted with its video.

@@ -117,7 +117,7 @@ def to_json(outcome: QueryOutcome, services: QueryServices, rules: CurationRules
     """One line of `match --json`: what a service answers, but nothing is stored."""
     if outcome.report is None:
         return error_to_json(outcome.uri, outcome.error or VideoError("there is no result"))
-    from searcher.review.match_detail import QueryIdentity
+    from searcher.curation.match_detail import QueryIdentity
 
     uri, path = outcome.uri, Path(outcome.uri)
     try:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from common.http.audit_routes import AuditPage
 from common.http.key_routes import CreatedKey, KeyItem, KeyLimits, KeyPage, NewKeyBody
-from searcher.webhooks.schemas import (
+from searcher.api.webhooks.schemas import (
     CreatedWebhook,
     DeliveryItem,
     DeliveryPage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from searcher.curation.bank_schemas import ActionRule, BankBody, BankItem, BankPage, SetPolicy
+from searcher.api.curation.bank_schemas import ActionRule, BankBody, BankItem, BankPage, SetPolicy
 from storyhash.client.call import Call, as_model, as_nothing, body_of, if_unchanged, operation
 
 

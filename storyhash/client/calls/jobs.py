@@ -10,9 +10,9 @@ import numpy as np
 
 from common.errors import UsageError
 from common.types import Float32Array
+from searcher.api.jobs.schemas import JobItem, JobPage
 from searcher.api.match.schemas import MatchAnswer
 from searcher.api.search.schemas import TIMEOUT_HEADER, SearchAnswer
-from searcher.jobs.schemas import JobItem, JobPage
 from storyhash.client.call import (
     RAW_TYPE,
     Call,

@@ -7,17 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from searcher.api.match.schemas import Decision
-from searcher.curation.exception_schemas import (
+from searcher.api.curation.exception_schemas import (
     AddedException,
     ExceptionItem,
     ExceptionPage,
     NewException,
 )
-from searcher.evidence.schemas import EvidencePack
-from searcher.review.feedback_schemas import FeedbackPage
-from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
-from searcher.review.verdict_schemas import (
+from searcher.api.evidence.schemas import EvidencePack
+from searcher.api.review.feedback_schemas import FeedbackPage
+from searcher.api.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
+from searcher.api.review.verdict_schemas import (
     AddedVerdicts,
     NewVerdict,
     NewVerdicts,
@@ -25,6 +24,7 @@ from searcher.review.verdict_schemas import (
     VerdictItem,
     VerdictPage,
 )
+from searcher.decisions import Decision
 from storyhash.client.call import Call, as_model, as_nothing, as_text, body_of, new_key, operation
 
 

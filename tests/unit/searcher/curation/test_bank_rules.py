@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.state.curation import BankSetting
-from searcher.api.match.schemas import Action
 from searcher.curation.actions import STRENGTH, action_on, acts_of, in_share
 from searcher.curation.rules import Negative, Ruling, is_worth_it, rule
+from searcher.decisions import Action
 from searcher.matching.scoring.policy import Policy
 
 ORDER = ("no_match", "review", "copy")

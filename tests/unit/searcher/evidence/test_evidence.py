@@ -15,8 +15,8 @@ from common.thumbnails import Thumbnail
 from searcher.evidence.page import evidence_page
 from searcher.evidence.words import clock, rule_words
 from tests.support.queries import error_of
+from tests.unit.searcher.api.review.test_review_routes import COPY, A, Reviewing, review
 from tests.unit.searcher.api.test_key_access import keyed
-from tests.unit.searcher.review.test_review_routes import COPY, A, Reviewing, review
 
 __all__ = ["keyed", "review"]
 ATTACK = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\" '"

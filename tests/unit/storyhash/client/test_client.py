@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from common.errors import DependencyError, ServiceError, StoryHashError, UsageError, VideoError
 from common.state.roles import Role
 from common.types import VECTOR_DIMENSION
-from searcher.curation.bank_schemas import SetPolicy
+from searcher.api.curation.bank_schemas import SetPolicy
 from storyhash.client.call import OPERATIONS, Call
 from storyhash.client.calls.embedder import model
 from storyhash.client.client import AsyncClient, Client

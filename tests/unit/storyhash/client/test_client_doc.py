@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-import searcher.webhooks.routes
+import searcher.api.webhooks.routes
 import storyhash.client.client
 from common.settings import HttpSettings
 from common.state.roles import Role
@@ -62,7 +62,7 @@ def test_the_examples_run(
         monkeypatch.setattr(storyhash.client.client, "Client", Here)
         monkeypatch.setattr(storyhash.client.client, "AsyncClient", HereAsync)
         # The name of the example's receiver cannot be looked up everywhere.
-        monkeypatch.setattr(searcher.webhooks.routes, "check_url", lambda url, settings: None)
+        monkeypatch.setattr(searcher.api.webhooks.routes, "check_url", lambda url, settings: None)
         video = keyed.api.index.videos.get("a.mp4")
         assert video is not None
         names: dict[str, Any] = {}

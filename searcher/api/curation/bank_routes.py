@@ -22,7 +22,7 @@ from common.settings import PolicySettings
 from common.state.curation import BankSetting
 from common.state.keys import iso
 from common.state.roles import Role
-from searcher.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
+from searcher.api.curation.bank_schemas import BankBody, BankItem, BankPage, SetPolicy
 from searcher.curation.scope_and_policy import policies_under
 from searcher.matching.scoring.policy import Policy, overridden
 from searcher.review.reviews import Reviews

@@ -25,14 +25,14 @@ from common.state.roles import Role
 from common.state.text import dump
 from common.state.video_names import videos_named, without_video
 from searcher.api.banks import banks_of, check_banks
+from searcher.api.jobs.schemas import JobItem, JobPage
 from searcher.api.match.routes import ALLOWED, MATCH_DOCUMENTED, flag
-from searcher.api.visible_video import visible_video
+from searcher.curation.match_detail import QueryIdentity
 from searcher.index.state import Banks
 from searcher.jobs.jobs import Jobs, key_of_jobs
-from searcher.jobs.schemas import JobItem, JobPage
-from searcher.review.match_detail import QueryIdentity
 from searcher.serving import Catalogue
 from searcher.storage.video_store import VideoStore
+from searcher.visible_video import visible_video
 
 # Requests that wait for a job at one time. They hold no thread.
 _MAX_WAITS = 100

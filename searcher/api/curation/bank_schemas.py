@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from common.http.schema import Schema, examples
-from searcher.api.match.schemas import Action
+from searcher.decisions import Action
 
 MAX_TITLE, MAX_DESCRIPTION, MAX_ACTIONS = 200, 4000, 20
 _POLICY = {

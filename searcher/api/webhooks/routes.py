@@ -20,7 +20,7 @@ from common.http.roles import needs
 from common.settings import WebhookSettings
 from common.state.roles import Role
 from common.state.webhooks import NewWebhook, Webhook
-from searcher.webhooks.schemas import (
+from searcher.api.webhooks.schemas import (
     EVENTS,
     CreatedWebhook,
     DeliveryItem,

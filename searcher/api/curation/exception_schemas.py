@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from common.http.schema import Schema, examples
-from searcher.review.verdict_schemas import MAX_NOTE, MAX_REASON
+from searcher.api.review.verdict_schemas import MAX_NOTE, MAX_REASON
 
 # A fingerprint is a prefix and an id or an address.
 MAX_FINGERPRINT, MAX_ID = 8200, 4096

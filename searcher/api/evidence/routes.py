@@ -16,10 +16,10 @@ from common.http.request_body import accepts
 from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.roles import Role
+from searcher.api.evidence.schemas import EvidencePack
+from searcher.api.review.match_routes import unknown_match
 from searcher.evidence.pack import evidence_pack
 from searcher.evidence.page import POLICY, evidence_page
-from searcher.evidence.schemas import EvidencePack
-from searcher.review.match_routes import unknown_match
 from searcher.review.reviews import Reviews
 from searcher.serving import Catalogue
 

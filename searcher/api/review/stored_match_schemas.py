@@ -11,12 +11,11 @@ from searcher.api.match.evidence_schemas import StoredEvidence
 from searcher.api.match.schemas import (
     RANGE_CERTAIN,
     RANGE_CONFIDENCE,
-    Action,
-    Decision,
     MatchTransform,
     NegativeRange,
 )
-from searcher.review.verdict_schemas import VerdictItem
+from searcher.api.review.verdict_schemas import VerdictItem
+from searcher.decisions import Action, Decision
 
 _TITLE = "Title of the video in the catalogue now; empty without one."
 Disagreement = Literal["reviewers", "decision"]

@@ -1,4 +1,5 @@
-"""The stored form of a match: all that a match report knows of one query and one reference."""
+"""The form of a match that rules decide on and that is stored: all that a report knows of one query and
+one reference."""
 
 from __future__ import annotations
 

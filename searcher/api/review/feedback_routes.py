@@ -14,7 +14,7 @@ from common.http.request_facts import facts_of
 from common.http.roles import needs
 from common.state.feedback import BankFeedback
 from common.state.roles import Role
-from searcher.review.feedback_schemas import FeedbackPage
+from searcher.api.review.feedback_schemas import FeedbackPage
 from searcher.review.reviews import Reviews
 
 

@@ -18,8 +18,7 @@ from common.http.roles import banks_for, needs
 from common.state import exceptions
 from common.state.roles import Role
 from common.state.video_names import query_of_video
-from searcher.api.visible_video import visible_video
-from searcher.curation.exception_schemas import (
+from searcher.api.curation.exception_schemas import (
     AddedException,
     ExceptionItem,
     ExceptionPage,
@@ -28,6 +27,7 @@ from searcher.curation.exception_schemas import (
 from searcher.deletion.steps import forget_deleted
 from searcher.review.reviews import Reviews, decide_stored
 from searcher.serving import Catalogue
+from searcher.visible_video import visible_video
 
 _MAX_JSON_BYTES = 1 << 16
 

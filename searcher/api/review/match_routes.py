@@ -23,15 +23,9 @@ from common.state import verdicts
 from common.state.feedback import by_decision, by_reviewers
 from common.state.matches import MatchFilter, StoredMatch
 from common.state.roles import Role
-from searcher.api.match.schemas import Decision
-from searcher.api.video_path import VIDEO_ID, PartOfVideo
-from searcher.api.visible_video import visible_video
-from searcher.review.match_csv import CSV_TYPE, csv_response
-from searcher.review.match_view import matches_to_json
-from searcher.review.reviews import Reviews
-from searcher.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
-from searcher.review.titles import TitleOf, titles_of
-from searcher.review.verdict_schemas import (
+from searcher.api.review.match_csv import CSV_TYPE, csv_response
+from searcher.api.review.stored_match_schemas import Disagreement, MatchPage, StoredMatchItem
+from searcher.api.review.verdict_schemas import (
     AddedVerdicts,
     NewVerdict,
     NewVerdicts,
@@ -39,7 +33,13 @@ from searcher.review.verdict_schemas import (
     VerdictItem,
     VerdictPage,
 )
+from searcher.api.video_path import VIDEO_ID, PartOfVideo
+from searcher.decisions import Decision
+from searcher.review.match_view import matches_to_json
+from searcher.review.reviews import Reviews
+from searcher.review.titles import TitleOf, titles_of
 from searcher.serving import Catalogue
+from searcher.visible_video import visible_video
 
 _AS_CSV = {CSV_TYPE: {"schema": {"type": "string"}}}
 # Characters of the matches' ids that the audit log keeps.

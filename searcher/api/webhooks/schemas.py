@@ -10,10 +10,10 @@ from common.http.error_schemas import ErrorInfo
 from common.http.schema import Schema, examples
 from common.state.keys import MAX_BANKS
 from common.state.webhooks import MAX_DESCRIPTION, MAX_URL
-from searcher.api.match.schemas import Action
-from searcher.jobs.schemas import JobQuery
-from searcher.review.stored_match_schemas import MatchQuery
-from searcher.review.verdict_schemas import VerdictItem
+from searcher.api.jobs.schemas import JobQuery
+from searcher.api.review.stored_match_schemas import MatchQuery
+from searcher.api.review.verdict_schemas import VerdictItem
+from searcher.decisions import Action, Decision
 
 EventType = Literal[
     "match.found", "verdict.given", "job.finished", "video.indexed", "video.deleted"
@@ -151,7 +151,7 @@ class JobFinishedData(Schema):
     key_id: str | None
     state: Literal["done", "failed", "cancelled"]
     query: JobQuery
-    decision: Literal["copy", "review", "no_match"] | None
+    decision: Decision | None
     error: ErrorInfo | None
 
 

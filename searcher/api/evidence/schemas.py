@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from common.http.schema import Schema
-from searcher.curation.exception_schemas import ExceptionItem
-from searcher.review.stored_match_schemas import StoredMatchItem
+from searcher.api.curation.exception_schemas import ExceptionItem
+from searcher.api.review.stored_match_schemas import StoredMatchItem
 
 Side = Literal["query", "reference"]
 

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from common.state.roles import Role
-from searcher.webhooks.schemas import EVENTS
+from searcher.api.webhooks.schemas import EVENTS
 from tests.support.keys import key_of
 from tests.support.queries import error_of
 from tests.unit.searcher.api.test_key_access import Keyed, keyed

@@ -1,0 +1,1 @@
+"""The routes of stored matches, their verdicts, and feedback."""

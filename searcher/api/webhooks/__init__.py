@@ -1,0 +1,1 @@
+"""The routes of webhooks, and the events in the API's description."""
