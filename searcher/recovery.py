@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from common.slices import slices
 from common.types import Embedding
 from searcher.index.shard import Shard
 from searcher.index.snapshot import load_newest, newest_sequence
+from searcher.lost_vectors import all_lost, some_lost
 from searcher.mirror.base import Mirror
 from searcher.storage.saved_shard import NO_SNAPSHOT
 from searcher.storage.video import Video
@@ -20,6 +22,8 @@ from searcher.storage.video_store import VideoStore
 
 # One question for many videos costs the mirror little more than one for each.
 _VIDEOS_AT_ONCE = 100
+# Changes that are looked for in the mirror at each start.
+_LAST_CHANGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,8 @@ class RecoveredShard:
 
 
 def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
-    """If only the catalogue is lost, rebuild it from the mirror. If only the mirror is lost, reset the
-    offsets, so that the log is read from its beginning.
+    """If only the catalogue is lost, rebuild it from the mirror. If all of the mirror is lost, or a part
+    of it, the videos that it lacks must be indexed again. What it has of deleted videos is deleted.
 
     Returns messages for the user.
     """
@@ -45,15 +49,59 @@ def recover_catalogue(videos: VideoStore, mirror: Mirror) -> list[str]:
         # In one step: a part of it would pass for all of it at the next start.
         videos.commit_all(whole)
         return [f"the catalogue was rebuilt from the mirror: {len(whole)} videos"]
-    if not points and any(video.segments for video in videos.all()):
-        videos.forget_everything()
-        return [
-            (
-                "the mirror is empty: every video must be indexed again (the searcher over "
-                "Kafka does so automatically, from the log)"
-            )
-        ]
-    return []
+    segments = videos.segments()
+    if segments and not points:
+        videos.lose_vectors()
+        return [all_lost("the mirror")]
+    if points == segments and _has_last_changes(videos, mirror):
+        return []
+    lost = _bring_in_step(videos, mirror)
+    return [some_lost("the mirror", lost)] if lost else []
+
+
+def _has_last_changes(videos: VideoStore, mirror: Mirror) -> bool:
+    """Whether the mirror has the videos that were indexed last, and not those that were deleted last. A
+    mirror that was restored from an older snapshot lacks these changes, even if it has as many points."""
+    newest, deleted = videos.newest(_LAST_CHANGES), videos.newest_deleted(_LAST_CHANGES)
+    if not newest + deleted:
+        return True
+    held = Counter(
+        (one.ref.video_id, one.ref.version)
+        for batch in mirror.scan([*newest, *deleted])
+        for one in batch
+    )
+    rows = [row for row in map(videos.get, newest) if row is not None]
+    return held == Counter({(row.video_id, row.version): row.segments for row in rows})
+
+
+def _bring_in_step(videos: VideoStore, mirror: Mirror) -> list[Video]:
+    """Delete from the mirror what it has of deleted videos, and mark as pending the videos of which it
+    lacks segments. Returns those that were not pending before."""
+    held = {str(row["video_id"]): (row["version"], count) for row, count in mirror.videos()}
+    deleted = [name for name in held if videos.was_deleted(name) and videos.get(name) is None]
+    for video_id in deleted:
+        mirror.delete_video(video_id)
+    if deleted:
+        mirror.flush()
+    # These are indexed again anyway: a video that is pending, and one whose newer version was being
+    # written when a process was killed that followed a log.
+    again = {row.video_id for row in videos.all() if row.state == "pending"}
+    if videos.come_from_log:
+        versions = videos.versions()
+        again |= {name for name, (version, _) in held.items() if version > versions.get(name, 0)}
+    differ = [
+        row
+        for row in videos.all()
+        if row.version
+        and row.video_id not in again
+        and held.get(row.video_id) != (row.version, row.segments)
+    ]
+    lost = []
+    for some in slices(differ, _VIDEOS_AT_ONCE):
+        stored = mirrored(some, mirror)
+        lost += [row for row in some if len(stored[row.video_id]) < row.segments]
+    videos.begin(*lost)
+    return lost
 
 
 def recovered_shard(

@@ -82,11 +82,11 @@ class QdrantIndex(VideoIndex):
         nodes: Nodes | None = None,
     ) -> QdrantIndex:
         """Open for searching. The folder need not exist; if it has a catalogue, that is read, and
-        otherwise the register is."""
+        otherwise the register is. Raises DependencyError if there are no collections."""
         known = read_manifest(folder)
         check_same(folder, known, manifest)
         with ExitStack() as opened:
-            store = _store(settings, manifest, nodes)
+            store = _store(settings, manifest, nodes, create=False)
             opened.callback(store.close)
             path = folder / "videos.sqlite"
             if known is not None and path.exists():
@@ -223,17 +223,21 @@ class QdrantIndex(VideoIndex):
 
     def _recover(self) -> None:
         """Make catalogue and register consistent."""
-        unshown, notices = recover(self.videos, self.store)
-        self.notices += notices
-        self._unshown |= unshown
+        recovered = recover(self.videos, self.store)
+        self.notices += recovered.said
+        self._unshown |= recovered.unshown
+        self._unhidden |= recovered.unhidden
         self._show()
         sweep(self.videos, self.store)
 
 
-def _store(settings: Settings, manifest: FolderManifest, nodes: Nodes | None) -> QdrantStore:
+def _store(
+    settings: Settings, manifest: FolderManifest, nodes: Nodes | None, *, create: bool = True
+) -> QdrantStore:
     return QdrantStore(
         nodes or Nodes.connect(settings.qdrant),
         settings.qdrant,
         settings.searcher,
         manifest.model_id,
+        create=create,
     )

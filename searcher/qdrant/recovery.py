@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from common.printable import printable
+from searcher.lost_vectors import all_lost, some_lost
 from searcher.qdrant.store import QdrantStore
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
 
-def recover(videos: VideoStore, store: QdrantStore) -> tuple[dict[str, Video], list[str]]:
-    """Update the catalogue. Returns the rows that the register must get, by video_id, and messages for
-    the user. Raises DependencyError."""
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the register must get: rows by video_id, and deleted versions by video_id. said: messages for
+    the user."""
+
+    unshown: dict[str, Video]
+    unhidden: dict[str, int]
+    said: list[str]
+
+
+def recover(videos: VideoStore, store: QdrantStore) -> Recovered:
+    """Update the catalogue. Returns what the register lacks of it. Raises DependencyError."""
     rows = {row.video_id: row for row in videos.all() if row.version}
     # Deletions that this catalogue does not know: it was lost, or comes from a backup.
     gone = {
@@ -24,20 +33,20 @@ def recover(videos: VideoStore, store: QdrantStore) -> tuple[dict[str, Video], l
     rows = {name: row for name, row in rows.items() if name not in gone}
     registered = store.register.versions()
     if not registered and any(row.segments for row in rows.values()):
-        videos.forget_everything()
-        return {}, [
-            "the Qdrant collection is empty: every video must be indexed again (the searcher over "
-            "Kafka does so automatically, from the log)"
-        ]
+        videos.lose_vectors()
+        return Recovered({}, {}, [all_lost("the Qdrant collection")])
+    # The collections may come from a snapshot that is older than a deletion.
+    unhidden = {
+        name: videos.next_version(name) - 1
+        for name in registered.keys() - rows.keys()
+        if videos.was_deleted(name) and registered[name] < videos.next_version(name)
+    }
     notices = _adopt_newer(videos, store, registered, rows)
     unshown, lost = _unfinished(videos, store, registered, rows)
     if lost:
         videos.begin(*lost)
-        notices.append(
-            f"Qdrant lacks segments of {len(lost)} videos, such as {printable(lost[0].video_id)}: index "
-            "them again (`storyhash index`; over Kafka `storyhash ingest --again`)"
-        )
-    return unshown, notices
+        notices.append(some_lost("Qdrant", lost))
+    return Recovered(unshown, unhidden, notices)
 
 
 def _adopt_newer(

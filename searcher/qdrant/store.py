@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from common.errors import DependencyError
 from common.settings import QdrantSettings, SearcherSettings
 from common.slices import slices
 from common.types import VECTOR_DIMENSION, Embedding, Float32Array, Hit, SegmentRef
@@ -55,10 +56,16 @@ class QdrantStore:
     """
 
     def __init__(
-        self, nodes: Nodes, settings: QdrantSettings, searcher: SearcherSettings, model_id: str
+        self,
+        nodes: Nodes,
+        settings: QdrantSettings,
+        searcher: SearcherSettings,
+        model_id: str,
+        *,
+        create: bool = True,
     ) -> None:
-        """Open the collections, or create them. Raises ModelMismatchError for those of another model,
-        DependencyError."""
+        """Open the collections. create: if they are not there. Raises ModelMismatchError for those of
+        another model, DependencyError."""
         self._nodes = nodes
         self._settings = settings
         self._ef = searcher.ef_search
@@ -66,6 +73,12 @@ class QdrantStore:
         self.register = Register(nodes, settings)
         # The register comes last, so that whoever finds it finds the segments too.
         if not self.register.exists():
+            if not create:
+                raise DependencyError(
+                    f"Qdrant at {nodes.where} has no collection {self.register.name}: set "
+                    "STORYHASH_QDRANT__URL and STORYHASH_QDRANT__COLLECTION to those of the index; if it "
+                    "is lost, restore it from a snapshot of Qdrant, or run `storyhash index`"
+                )
             create_collection(
                 nodes,
                 self._name,

@@ -44,6 +44,11 @@ class VideoStore:
         rows = self._database.query("SELECT 1 FROM counters WHERE name = 'owns_mirror'")
         return bool(rows) or self.sequence > 0
 
+    @property
+    def come_from_log(self) -> bool:
+        """Whether the videos come from a log, which repeats a change that was interrupted."""
+        return bool(self._database.query("SELECT 1 FROM offsets LIMIT 1"))
+
     def own_mirror(self) -> None:
         """Note it, before the first point is written."""
         with self._database.change() as execute:
@@ -114,6 +119,29 @@ class VideoStore:
     def versions(self) -> dict[str, int]:
         """The whole version of every video that has one."""
         return self._rows.versions()
+
+    def segments(self) -> int:
+        """The number of segments of all whole versions."""
+        rows = self._database.query(
+            "SELECT COALESCE(SUM(segments), 0) FROM videos WHERE version > 0"
+        )
+        return int(rows[0][0])
+
+    def newest(self, count: int) -> list[str]:
+        """Ids of the videos that were indexed last."""
+        rows = self._database.query(
+            "SELECT video_id FROM videos WHERE version > 0 AND state = 'ready' "
+            "ORDER BY rowid DESC LIMIT ?",
+            count,
+        )
+        return [str(video_id) for (video_id,) in rows]
+
+    def newest_deleted(self, count: int) -> list[str]:
+        """Ids of the videos that were deleted last, and whose vectors are gone from everywhere."""
+        rows = self._database.query(
+            "SELECT video_id FROM deleted WHERE purged = 1 ORDER BY rowid DESC LIMIT ?", count
+        )
+        return [str(video_id) for (video_id,) in rows]
 
     def next_version(self, video_id: str) -> int:
         """The version a re-ingest gets: above every earlier one, deleted ones too."""
@@ -243,7 +271,15 @@ class VideoStore:
         """Whether a deletion is the last that happened to a video."""
         return bool(self._database.query("SELECT 1 FROM deleted WHERE video_id = ?", video_id))
 
-    def forget_everything(self) -> None:
+    def lose_vectors(self) -> None:
+        """Note that the vectors of all videos are lost. A log brings them again, so what came from one is
+        forgotten. Other videos are pending: nothing else knows of an upload, a title or a bank."""
+        if self.come_from_log:
+            self._forget_everything()
+        else:
+            self.begin(*(row for row in self.all() if row.version))
+
+    def _forget_everything(self) -> None:
         """Every row, and what the log was read up to; what was deleted stays noted."""
         tables = (
             "videos",

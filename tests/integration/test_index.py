@@ -199,6 +199,47 @@ def test_without_one_good_snapshot_the_mirror_is_enough(
         assert finds(index, film)
 
 
+def test_a_mirror_that_lost_a_video_has_it_indexed_again(
+    folder: Path, rng: np.random.Generator
+) -> None:
+    old, new = video(rng, "old", 3), video(rng, "new", 3)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        write(index, old)
+        index.delete_videos(["old"])
+        write(index, new)
+        index.save_snapshot()
+        # A snapshot of Qdrant has it so that was made before the last two changes.
+        index.mirror.delete_video("new")
+        index.mirror.upsert(old, {"old": row("old", 1)})
+        index.mirror.flush()
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        assert index.videos.pending() == ["new"]
+        assert any("lacks segments of 1 videos, such as new" in said for said in index.notices)
+        assert index.segments_of("old") == []
+        # The snapshot of the shard answers until the video is indexed again.
+        assert index.search(new[0].vector[None], 1)[0][0].ref == new[0].ref
+        again = [replace(one, ref=replace(one.ref, version=2)) for one in new]
+        write(index, again)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        assert index.notices == []
+        assert index.videos.counts() == {"ready": 1}
+
+
+def test_an_empty_mirror_costs_no_row(folder: Path, rng: np.random.Generator) -> None:
+    whole = video(rng, "a", 3)
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        index.replace_video(replace(row("a", 1), title="A title"), whole)
+        index.videos.begin(row("b", 1))
+        index.save_snapshot()
+        index.mirror.delete_video("a")
+        index.mirror.flush()
+    with LocalIndex.open_writer(folder, MANIFEST, SETTINGS) as index:
+        assert any("the mirror is empty" in said for said in index.notices)
+        assert sorted(index.videos.pending()) == ["a", "b"]
+        kept = index.videos.get("a")
+        assert kept is not None and kept.title == "A title"
+
+
 def test_a_failed_update_leaves_the_older_version_searchable(
     writer: LocalIndex, rng: np.random.Generator
 ) -> None:

@@ -128,5 +128,6 @@ def test_an_index_that_begins_anew_has_none_of_what_was_staged(
     index: LocalIndex, rng: np.random.Generator
 ) -> None:
     feed(index, *pictured(rng, 2))
-    index.videos.forget_everything()
+    index.staging.set_offsets({0: 2})
+    index.videos.lose_vectors()
     assert list(index.staging.thumbnails("a", 1)) == []

@@ -506,9 +506,53 @@ def test_a_lost_collection_means_that_everything_is_indexed_again(
     for times in range(2):
         client = QdrantClient(":memory:")
         with writer(Nodes.of(client, "here"), tmp_path) as index:
-            assert index.videos.versions() == {}
+            assert index.videos.pending() == ["a"] * times
             assert bool(index.notices) is bool(times)
-            put(index, video(rng, "a", 3))
+            put(index, video(rng, "a", 3, version=1 + times))
+            assert index.videos.pending() == []
+
+
+def test_a_wrong_collection_loses_no_row(tmp_path: Path, rng: np.random.Generator) -> None:
+    right, wrong = QdrantClient(":memory:"), QdrantClient(":memory:")
+    segments = video(rng, "a", 3)
+    with writer(Shared(Nodes.of(right, "right").nodes), tmp_path) as index:
+        index.replace_video(replace(row(segments), title="A title"), segments)
+    with writer(Nodes.of(wrong, "wrong"), tmp_path) as index:
+        assert any("is empty" in said for said in index.notices)
+        kept = index.videos.get("a")
+        assert kept is not None
+        assert (kept.state, kept.title, kept.uri) == ("pending", "A title", "/a")
+    with writer(Nodes.of(right, "right"), tmp_path) as index:
+        assert index.search(segments[0].vector[None], 1)[0][0].ref.video_id == "a"
+
+
+def test_a_process_that_only_answers_makes_no_collection(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    client = QdrantClient(":memory:")
+    with writer(Nodes.of(client, "here"), tmp_path) as index:
+        put(index, video(rng, "a", 3))
+    with pytest.raises(DependencyError, match="storyhash-videos.*STORYHASH_QDRANT__COLLECTION"):
+        reader(nodes, tmp_path)
+    assert not nodes.ask(lambda client: client.get_collections()).collections
+
+
+def test_a_deletion_that_an_older_snapshot_of_qdrant_lacks_is_made_again(
+    nodes: Nodes, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    segments = video(rng, "a", 3)
+    with writer(nodes, tmp_path) as index:
+        put(index, segments)
+        put(index, video(rng, "b", 2))
+        index.delete_videos(["a"])
+        # As a snapshot has it that was made before.
+        index.store.forget("a")
+        index.store.upsert(segments)
+        index.store.show([row(segments)])
+        assert len(index.vectors_of("a").refs) == 3
+    with writer(nodes, tmp_path) as index:
+        assert index.vectors_of("a").refs == index.segments_of("a") == []
+        assert index.shard_versions() == {"b": 1}
 
 
 def test_another_models_collection_is_refused(nodes: Nodes, tmp_path: Path) -> None:
