@@ -237,7 +237,8 @@ def test_an_empty_mirror_costs_no_row(folder: Path, rng: np.random.Generator) ->
         assert any("the mirror is empty" in said for said in index.notices)
         assert sorted(index.videos.pending()) == ["a", "b"]
         kept = index.videos.get("a")
-        assert kept is not None and kept.title == "A title"
+        assert kept is not None
+        assert kept.title == "A title"
 
 
 def test_a_failed_update_leaves_the_older_version_searchable(

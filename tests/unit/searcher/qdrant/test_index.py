@@ -532,7 +532,7 @@ def test_a_process_that_only_answers_makes_no_collection(
     client = QdrantClient(":memory:")
     with writer(Nodes.of(client, "here"), tmp_path) as index:
         put(index, video(rng, "a", 3))
-    with pytest.raises(DependencyError, match="storyhash-videos.*STORYHASH_QDRANT__COLLECTION"):
+    with pytest.raises(DependencyError, match=r"storyhash-videos.*STORYHASH_QDRANT__COLLECTION"):
         reader(nodes, tmp_path)
     assert not nodes.ask(lambda client: client.get_collections()).collections
 
