@@ -48,10 +48,10 @@ COMMANDS = {
     ),
     "ingest": Command("services.streaming:ingest", "Send videos to Kafka as segments."),
     "embed": Command(
-        "services.streaming:embed", "Run an embedder: it turns segments into vectors."
+        "services.streaming:embed", "Run an embedder over Kafka: it turns segments into vectors."
     ),
     "search": Command(
-        "services.streaming:search", "Run the searcher: it keeps the index and answers queries."
+        "services.streaming:search", "Run the searcher over Kafka: it keeps the index and answers queries."
     ),
     "generations": Command(
         "services.generations:app", "Manage the index generations of a running searcher."
@@ -72,7 +72,7 @@ COMMANDS = {
         "services.dead_letters:app", "List and replay messages that could not be processed."
     ),
     "features": Command(
-        "catalogue.features:app", "Run the paper's steps one by one, from videos to an index."
+        "catalogue.features:app", "Run the steps of the StoryHash paper one by one, from videos to an index."
     ),
     "evaluate": Command(
         "evaluate.commands:app", "Measure on your own videos how well copies are found."

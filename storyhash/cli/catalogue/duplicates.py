@@ -76,9 +76,10 @@ def duplicates(
     most bits per second of the file, then the longest. Videos whose file is missing come last. Excerpts
     (shorter videos that lie in one of the copies) come after the copies.
 
-    With PATH, its videos and those that are found from them are compared with the catalogue. A video that
-    finds others but is not found by them, as a very short or strongly edited one may be, is then missing
-    from their group; without PATH every video is compared.
+    With PATH, only its videos, and those that they match, are compared with the catalogue. Some
+    matches are found in one direction only: a very short or strongly edited copy may match its original,
+    but not the other way round. Such a copy is missing if PATH does not contain it; without PATH every
+    video is compared.
 
     Mirrored and rotated copies may be missed. `storyhash match` finds more of them, because it also
     searches through mirrored and rotated views. The second index, if there is one, is asked about every

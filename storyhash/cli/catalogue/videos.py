@@ -215,8 +215,9 @@ def erasure(
     """Print the receipt of a deletion.
 
     It says what every store still has of the video. The stores are the catalogue, the index, the mirror,
-    the snapshots, staged segments, thumbnails, uploads, matches, exceptions, jobs, webhooks, and backups.
-    If the service of --server requires keys, this needs one with the role writer for all banks.
+    the snapshots, staged segments, thumbnails, uploads, matches, exceptions, jobs, webhooks, answers that
+    are kept for an Idempotency-Key, and backups. If the service of --server requires keys, this needs one
+    with the role writer for all banks.
 
     Exit code 1 when something of the video is found.
     """

@@ -41,7 +41,7 @@ _SEARCH_PORT, _EMBED_PORT, _INGEST_PORT = 8000, 8001, 8002
 
 
 def embed(profile: ProfileOption = None) -> None:
-    """Run an embedder: it turns segments into vectors.
+    """Run an embedder over Kafka: it turns segments into vectors.
 
     It reads segments from Kafka, writes vectors to Kafka, and embeds queries over HTTP. Several
     embedders share the work.
@@ -58,7 +58,7 @@ def embed(profile: ProfileOption = None) -> None:
 
 
 def search(data: DataOption = None) -> None:
-    """Run the searcher: it keeps the index and answers queries.
+    """Run the searcher over Kafka: it keeps the index and answers queries.
 
     It reads vectors from Kafka into the index, and matches videos over HTTP.
 
