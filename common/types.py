@@ -25,6 +25,10 @@ PassName: TypeAlias = Literal["first", "closer", "thorough"]
 """Passes over a query: first (the whole frame); second (also crops and transforms of the frame);
 exhaustive (the same at more moments)."""
 
+SECOND_PASS_STEP_SECONDS, SECOND_PASS_MOMENTS = 3.0, 24
+"""Seconds between the moments of the second pass, and how many it has at most: in a longer query they are
+further apart."""
+
 TimeSpans: TypeAlias = tuple[tuple[float, float], ...]
 """Parts of a video: start and end of each in seconds, in order, apart from one another."""
 EVERYWHERE: TimeSpans = ((0.0, math.inf),)

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import EVERYWHERE, BoolArray, Float64Array, PassName, TimeSpans
+from common.types import (
+    EVERYWHERE,
+    SECOND_PASS_MOMENTS,
+    SECOND_PASS_STEP_SECONDS,
+    BoolArray,
+    Float64Array,
+    PassName,
+    TimeSpans,
+)
 from embedder.visual.base import VisualBackend
 
-# Second pass: seconds between moments, and maximum number of moments per query.
-_STEP_SECONDS, _MOMENTS = 3.0, 24
 _THOROUGH_STEP_SECONDS = 1.0
 
 
@@ -25,8 +31,8 @@ class QueryPass:
     """
 
     name: PassName
-    step_seconds: float = _STEP_SECONDS
-    moments: int | None = _MOMENTS
+    step_seconds: float = SECOND_PASS_STEP_SECONDS
+    moments: int | None = SECOND_PASS_MOMENTS
 
     def views(self, visual: VisualBackend) -> tuple[str, ...]:
         """The views that it embeds, of those of a backend."""

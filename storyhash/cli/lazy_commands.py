@@ -51,7 +51,8 @@ COMMANDS = {
         "services.streaming:embed", "Run an embedder over Kafka: it turns segments into vectors."
     ),
     "search": Command(
-        "services.streaming:search", "Run the searcher over Kafka: it keeps the index and answers queries."
+        "services.streaming:search",
+        "Run the searcher over Kafka: it keeps the index and answers queries.",
     ),
     "generations": Command(
         "services.generations:app", "Manage the index generations of a running searcher."
@@ -72,7 +73,8 @@ COMMANDS = {
         "services.dead_letters:app", "List and replay messages that could not be processed."
     ),
     "features": Command(
-        "catalogue.features:app", "Run the steps of the StoryHash paper one by one, from videos to an index."
+        "catalogue.features:app",
+        "Run the steps of the StoryHash paper one by one, from videos to an index.",
     ),
     "evaluate": Command(
         "evaluate.commands:app", "Measure on your own videos how well copies are found."

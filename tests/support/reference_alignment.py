@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.types import BoolArray, Float32Array, Float64Array, Int64Array
+from common.types import SECOND_PASS_STEP_SECONDS, BoolArray, Float32Array, Float64Array, Int64Array
 from searcher.matching.alignment import alignment, line_fit, locating_windows
 from searcher.matching.alignment.locating_windows import LocatingWindows
 from searcher.matching.alignment.peaks import BEST_WINDOWS
@@ -44,7 +44,7 @@ def align(
         inside[int(np.argmax(best))] = True
     apart = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     if len(times) == 1 and frames:
-        apart = locating_windows.LONE_FRAME_SECONDS
+        apart = SECOND_PASS_STEP_SECONDS
     if frames:
         apart = min(apart, locating_windows.longest_step(windows))
     max_gap_seconds = max(MAX_GAP_SECONDS, locating_windows.MAX_GAP_WINDOWS * apart)

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import BoolArray, Float64Array, Int64Array
+from common.types import (
+    SECOND_PASS_MOMENTS,
+    SECOND_PASS_STEP_SECONDS,
+    BoolArray,
+    Float64Array,
+    Int64Array,
+)
 from searcher.matching.alignment.run import MAX_GAP_SECONDS, Spans
 
 # Windows that lie end to end, like the segments of an indexed video, may be up to this share of their
@@ -14,9 +20,6 @@ from searcher.matching.alignment.run import MAX_GAP_SECONDS, Spans
 MAX_GAP_WINDOWS = 1.3
 # A window shorter than this is one frame, located at its start.
 FRAME_SECONDS = 1.0
-# Frames of a closer pass are so far apart, or there are so many of them. If a view has only one, the next
-# one would be LONE_FRAME_SECONDS away.
-LONE_FRAME_SECONDS, MOST_FRAMES = 3.0, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class LocatingWindows:
         frames = are_frames(windows, rows) or is_lone_frame(windows, usable)
         # A frame shows the moment at which its window starts.
         times = windows.starts[rows] if frames else (windows.starts[rows] + windows.ends[rows]) / 2
-        apart = float(np.median(np.diff(times))) if len(times) > 1 else LONE_FRAME_SECONDS * frames
+        # If a view has only one frame, the next one would be a step away.
+        alone = SECOND_PASS_STEP_SECONDS * frames
+        apart = float(np.median(np.diff(times))) if len(times) > 1 else alone
         if frames:
             # Frames further apart lie in different parts of the query: the view is not of every picture,
             # or copies lie between.
@@ -73,7 +78,7 @@ class LocatingWindows:
 
 def longest_step(windows: Spans) -> float:
     """The seconds between two frames of a closer pass, at most."""
-    return max(LONE_FRAME_SECONDS, windows.seconds / MOST_FRAMES)
+    return max(SECOND_PASS_STEP_SECONDS, windows.seconds / SECOND_PASS_MOMENTS)
 
 
 def finest_of(windows: Spans, usable: BoolArray) -> BoolArray:

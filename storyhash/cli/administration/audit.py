@@ -21,8 +21,8 @@ def list_changes(
 ) -> None:
     """Print the changes, newest first.
 
-    These are the changes that were requested through the API, and those of the commands `keys`, `webhooks`,
-    `videos delete` and `index --prune`.
+    These are the changes that were requested through the API, and those of the commands `keys`,
+    `webhooks`, `videos delete` and `index --prune`.
     """
     with open_existing_state(load_settings(data_dir=data)) as state:
         items, following = state.audit.page(cursor, limit)

@@ -28,7 +28,8 @@ from storyhash.features.vector_index import build_index_file, query_index_file
 from storyhash.profiles import Profile, build_tracker, build_visual, resolve_profile, sampling
 
 app = typer.Typer(
-    help="Run the steps of the StoryHash paper one by one, from videos to an index.", no_args_is_help=True
+    help="Run the steps of the StoryHash paper one by one, from videos to an index.",
+    no_args_is_help=True,
 )
 
 
