@@ -6,6 +6,7 @@ be among the nearest, and compares only the others exactly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,18 @@ class ComparedCodes:
     step: np.float32
     error: float
 
+    def may_reach(self, queries: Float32Array, least: Float32Array) -> bool:
+        """Whether a vector's score may reach `least`, float32 (n,), of one of some queries, float32
+        (n, dimension). While rows wait, each search asks this, and the usual answer is no."""
+        scores, _ = self._searched(queries, 1)
+        step = float(self.step)
+        return any(
+            score * step + self.error * length + _ROUNDING >= bar
+            for score, length, bar in zip(
+                scores[:, 0].tolist(), _lengths(queries), least.tolist(), strict=True
+            )
+        )
+
     def highest(self, queries: Float32Array, count: int) -> tuple[npt.NDArray[Any], Int64Array]:
         """Upper bounds of the scores, float (n, m), and numbers, int64 (n, m), of the vectors with the
         highest bounds, highest first, where m is `count` or the number of vectors if that is less.
@@ -80,26 +93,31 @@ class ComparedCodes:
         queries: float32 (n, dimension). A bound is the score of the code plus |query| |error|
         (Cauchy-Schwarz).
         """
-        width = min(count, int(self.index.ntotal))
-        scores = np.empty((len(queries), width), dtype=np.float32)
-        numbers = np.empty((len(queries), width), dtype=np.int64)
+        scores, numbers = self._searched(queries, min(count, int(self.index.ntotal)))
+        added = self.error * np.array(_lengths(queries)) + _ROUNDING
+        return scores * self.step + added[:, None], numbers
+
+    def _searched(self, queries: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
+        """The scores of codes, before they are multiplied by the step, and their numbers, best first."""
+        scores = np.empty((len(queries), count), dtype=np.float32)
+        numbers = np.empty((len(queries), count), dtype=np.int64)
         queries = np.ascontiguousarray(queries)
         self.index.search_c(
             len(queries),
             faiss.swig_ptr(queries),
-            width,
+            count,
             faiss.swig_ptr(scores),
             faiss.swig_ptr(numbers),
         )
-        added = self.error * _lengths(queries) + _ROUNDING
-        return scores * self.step + added[:, None], numbers
+        return scores, numbers
 
 
-def _lengths(vectors: Float32Array) -> Float32Array:
-    """float32 (n,)."""
+def _lengths(vectors: Float32Array) -> list[float]:
+    """One of each."""
     if len(vectors) > 1:
-        return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        squares: list[float] = np.einsum("ij,ij->i", vectors, vectors).tolist()
+        return list(map(math.sqrt, squares))
     # For more than 500 numbers NumPy would let go of the interpreter lock.
     (vector,) = vectors
     parts = [vector[at : at + _AT_ONCE] for at in range(0, len(vector), _AT_ONCE)]
-    return np.sqrt([sum((part * part).sum() for part in parts)], dtype=np.float32)
+    return [math.sqrt(sum([float(part @ part) for part in parts]))]

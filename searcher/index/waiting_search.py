@@ -15,8 +15,8 @@ from searcher.index.nearest import best, nothing
 from searcher.index.state import MISSING, Filter, Nearest, State
 from searcher.index.vector_codes import ComparedCodes
 
-# With fewer rows, or more queries at once, each row is compared: that is as fast.
-_LEAST_ROWS, _MOST_QUERIES = 192, 16
+# With more queries at once, each row is compared: that is as fast.
+_MOST_QUERIES = 16
 # Rows that may be among the nearest of a query. If there are more, each row is compared.
 _CANDIDATES = 16
 
@@ -29,7 +29,7 @@ def nearest_waiting(
     """The k best waiting rows of each query, best first; fewer columns if there are fewer. Rows whose
     score is below `least`, float32 (n,), of the query may be left out."""
     start = state.graph_rows
-    if state.total - start < _LEAST_ROWS or len(queries) > _MOST_QUERIES or not start:
+    if len(queries) > _MOST_QUERIES or not start:
         return compare_each(state, queries, k, only, start)
     found = nothing(len(queries))
     # Both have the same pieces.
@@ -52,10 +52,10 @@ def compare_each(state: State, queries: Float32Array, k: int, only: Filter, star
 
 def _hopeful(codes: ComparedCodes, queries: Float32Array, least: Float32Array) -> Int64Array | None:
     """The numbers of the vectors whose score may reach `least`, increasing; None: of many."""
+    if not codes.may_reach(queries, least):
+        return _NONE
     bounds, numbers = codes.highest(queries, _CANDIDATES)
     hopeful = bounds >= least[:, None]
-    if not hopeful.any():
-        return _NONE
     return None if hopeful[:, -1].any() else np.unique(numbers[hopeful])
 
 

@@ -487,18 +487,20 @@ def test_a_deleted_video_makes_the_search_of_others_no_wider(
     assert max(asked) <= 1.1 * min(asked)
 
 
-def with_many_waiting(rng: np.random.Generator) -> tuple[Shard, dict[str, list[Embedding]]]:
-    """A shard with a graph and 300 rows that wait, and its videos."""
+def with_many_waiting(
+    rng: np.random.Generator, rows: int = 300
+) -> tuple[Shard, dict[str, list[Embedding]]]:
+    """A shard with a graph and so many rows that wait, and its videos. rows: of videos of five."""
     model = {f"v{number}": video(rng, f"v{number}", 5, bank="news") for number in range(20)}
     shard = Shard(SearcherSettings(delta_rows=100, ef_construction=40))
     shard.add([one for points in model.values() for one in points])
     shard.wait_for_build()
     shard = Shard(SearcherSettings(delta_rows=1000), shard.export())
-    for number in range(100, 160):
+    for number in range(160 - rows // 5, 160):
         name, bank = f"v{number}", "shows" if number % 2 else "news"
         model[name] = video(rng, name, 5, bank=bank)
         shard.replace_videos(model[name], [name])
-    assert shard.waiting == 300
+    assert shard.waiting == rows
     return shard, model
 
 
@@ -520,10 +522,11 @@ def test_many_waiting_rows_answer_as_brute_force(rng: np.random.Generator) -> No
         assert scores(found) == brute_force(news, query, 5)
 
 
+@pytest.mark.parametrize("rows", [150, 300])
 def test_waiting_rows_that_cannot_be_near_are_not_compared(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    rows: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard, model = with_many_waiting(rng)
+    shard, model = with_many_waiting(rng, rows)
     compared: list[int] = []
 
     def watched(

@@ -45,8 +45,11 @@ def test_no_score_is_above_its_bound(
 ) -> None:
     vectors = make(rng)
     queries = np.concatenate([vectors[::50], 2 * unit_rows(rng, 5, _WIDTH)])
-    bounds, numbers = codes_of(vectors, 20).compared(0, 300).highest(queries, 300)
+    codes = codes_of(vectors, 20).compared(0, 300)
+    bounds, numbers = codes.highest(queries, 300)
     exact = queries @ vectors.T
+    assert all(codes.may_reach(queries[[one]], exact[[one]].max(axis=1)) for one in range(11))
+    assert not codes.may_reach(queries, bounds[:, 0] + np.float32(0.01))
     for line in range(len(queries)):
         assert sorted(numbers[line].tolist()) == list(range(300))
         assert (bounds[line] >= exact[line, numbers[line]]).all()
