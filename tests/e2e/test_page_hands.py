@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
 
-from common.state.matches import FoundMatch
 from storyhash.client import Client
 from storyhash.samples import FRAMES_PER_SECOND, film
 from tests.e2e.test_page import Served, browser, errors, press, service, signed_in
-from tests.e2e.test_page_troubles import matched, state_of
-from tests.support.browser import WAIT_SECONDS, wait_for
+from tests.e2e.test_page_troubles import found, matched, state_of
+from tests.support.browser import wait_for
+from tests.support.services import wait_until
 
 __all__ = ["browser", "service"]
 ENTER = "\ue007"
@@ -144,15 +145,9 @@ def broken(browser: Any) -> list[str]:
 @contextmanager
 def several(served: Served, films: Path) -> Iterator[list[int]]:
     """Ids of three matches without a verdict, newest first."""
-    number = matched(served, films)
+    match = found(served, films)
     with state_of(served) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
-        found = [
-            FoundMatch(f"sha256:{name}", "a.mp4", match.bank, None, "copy", 0.99, match.detail)
-            for name in "abc"
-        ]
-        ids = state.matches.record(found)
+        ids = state.matches.record([replace(match, fingerprint=f"sha256:{name}") for name in "abc"])
         yield ids[::-1]
 
 
@@ -208,15 +203,11 @@ def test_a_question_that_is_cancelled_at_once_is_not_sent(
 def test_the_browser_asks_before_an_upload_is_lost_by_a_reload(
     browser: Any, service: Served, films: Path
 ) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     opened_ask(browser, service)
     browser.execute_script(HELD)
     browser.find_element("id", "file").send_keys(str(films / "a.mp4"))
     wait_for(browser, ".progress", "Starting")
-    WebDriverWait(browser, WAIT_SECONDS).until(
-        lambda _: browser.execute_script("return !!window.go")
-    )
+    wait_until(lambda: browser.execute_script("return !!window.go"), "the upload")
     assert browser.execute_script(LEAVES) is False
     browser.execute_script("window.go()")
     wait_for(browser, ".result h2")
@@ -334,17 +325,11 @@ def test_a_csv_file_that_ends_early_says_so(browser: Any, service: Served, films
 def test_files_are_fetched_once_and_not_after_the_case_was_left(
     browser: Any, service: Served, films: Path
 ) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    number = matched(service, films)
+    match = found(service, films)
+    assert match.detail["best_non_match"]
+    detail = {**match.detail, "ranges": match.detail["ranges"] * 3}
     with state_of(service) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
-        assert match.detail["best_non_match"]
-        detail = {**match.detail, "ranges": match.detail["ranges"] * 3}
-        (made,) = state.matches.record(
-            [FoundMatch("sha256:ranges", "a.mp4", match.bank, None, "copy", 0.99, detail)]
-        )
+        (made,) = state.matches.record([replace(match, fingerprint="sha256:ranges", detail=detail)])
     signed_in(browser, f"{service.running.url}/#/queue", service.key)
     wait_for(browser, ".queue-row")
     browser.execute_script(FILES)
@@ -361,9 +346,7 @@ def test_files_are_fetched_once_and_not_after_the_case_was_left(
     wait_for(browser, ".queue-row")
     browser.execute_script("location.hash = arguments[0]", f"#/case/{made}")
     # The file is asked for when it is known how large it is.
-    WebDriverWait(browser, WAIT_SECONDS).until(
-        lambda _: browser.execute_script("return window.files.length")
-    )
+    wait_until(lambda: browser.execute_script("return window.files.length"), "the request")
     browser.execute_script("location.hash = '#/queue'")
     wait_for(browser, ".queue-row")
     assert browser.execute_script("return window.files.map(([, signal]) => signal.aborted)") == [
@@ -376,27 +359,18 @@ def test_files_are_fetched_once_and_not_after_the_case_was_left(
 def test_the_reference_is_played_without_the_query(
     browser: Any, service: Served, films: Path, tempo: float
 ) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    number = matched(service, films)
+    match = found(service, films)
+    (one, *_) = match.detail["ranges"]
+    played = {**one, "evidence": {**one["evidence"], "tempo": tempo}}
+    detail = {**match.detail, "ranges": [played]}
     with state_of(service) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
-        (one, *_) = match.detail["ranges"]
-        played = {**one, "evidence": {**one["evidence"], "tempo": tempo}}
         (made,) = state.matches.record(
-            [
-                FoundMatch(
-                    *(f"sha256:{tempo}", "a.mp4", match.bank, None, "copy", 0.99),
-                    {**match.detail, "ranges": [played]},
-                )
-            ]
+            [replace(match, fingerprint=f"sha256:{tempo}", detail=detail)]
         )
     signed_in(browser, f"{service.running.url}/#/case/{made}", service.key)
     wait_for(browser, ".player video[aria-label=Reference]")
-    WebDriverWait(browser, WAIT_SECONDS).until(
-        lambda _: browser.execute_script("return document.querySelector('video').readyState > 1")
-    )
+    can_play = "return document.querySelector('video').readyState > 1"
+    wait_until(lambda: browser.execute_script(can_play), "a picture of the reference")
     script = """
         const [bar, ref] = [document.querySelector(".scrubber"), document.querySelector("video")];
         return [Number(bar.value), ref.currentTime];
@@ -405,9 +379,7 @@ def test_the_reference_is_played_without_the_query(
     browser.execute_script("document.querySelector('.scrubber').dispatchEvent(new Event('input'))")
     query, ref = browser.execute_script(script)
     press(browser, " ")
-    WebDriverWait(browser, WAIT_SECONDS, 0.05).until(
-        lambda _: query + 0.5 < browser.execute_script(script)[0] < query + 4
-    )
+    wait_until(lambda: query + 0.5 < browser.execute_script(script)[0] < query + 4, "it to play")
     assert tempo * (browser.execute_script(script)[1] - ref) > 0
     press(browser, " ")
     assert errors(browser) == []
@@ -442,18 +414,11 @@ def test_a_title_of_blanks_is_no_name(browser: Any, service: Served) -> None:
 def test_what_a_negative_bank_changed_is_not_called_an_exception(
     browser: Any, service: Served, films: Path
 ) -> None:
-    number = matched(service, films)
+    times = {"query_start_seconds": 0.0, "query_end_seconds": 1000.0}
+    match = replace(found(service, films), fingerprint="sha256:negative", decision="no_match")
+    detail = {**match.detail, "negatives": [{"video_id": None, "bank": None, **times}]}
     with state_of(service) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
-        times = {"query_start_seconds": 0.0, "query_end_seconds": 1000.0}
-        detail = {
-            **match.detail,
-            "negatives": [{"video_id": None, "bank": None, **times}],
-        }
-        (made,) = state.matches.record(
-            [FoundMatch("sha256:negative", "a.mp4", match.bank, None, "no_match", 0.99, detail)]
-        )
+        (made,) = state.matches.record([replace(match, detail=detail)])
         signed_in(browser, f"{service.running.url}/#/case/{made}", service.key)
         assert wait_for(browser, ".headline .notice", "A video of a negative bank changed it")
     assert errors(browser) == []
@@ -516,17 +481,10 @@ def test_what_is_beside_a_case_or_an_answer_does_not_take_it_away(
 def test_another_page_of_the_queue_begins_at_its_first_match(
     browser: Any, service: Served, films: Path
 ) -> None:
-    number = matched(service, films)
+    match = replace(found(service, films), bank="pages")
     with state_of(service) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
         state.matches.record(
-            [
-                FoundMatch(
-                    f"sha256:page {index}", "a.mp4", "pages", None, "copy", 0.99, match.detail
-                )
-                for index in range(60)
-            ]
+            [replace(match, fingerprint=f"sha256:page {index}") for index in range(60)]
         )
     signed_in(browser, f"{service.running.url}/#/queue", service.key)
     wait_for(browser, ".filters #bank").send_keys("pages\n")
@@ -561,17 +519,14 @@ def test_a_late_refusal_asks_for_no_second_key(browser: Any, service: Served) ->
 
 
 def test_a_case_that_was_left_holds_no_file(browser: Any, service: Served, films: Path) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     with several(service, films) as (first, *_):
         signed_in(browser, f"{service.running.url}/#/queue", service.key)
         wait_for(browser, ".queue-row")
         browser.execute_script(VIDEOS)
         browser.execute_script("location.hash = arguments[0]", f"#/case/{first}")
         wait_for(browser, ".player video[aria-label=Reference]")
-        WebDriverWait(browser, WAIT_SECONDS).until(
-            lambda _: browser.execute_script("return videos.some((one) => one.waits)")
-        )
+        waits = "return videos.some((one) => one.waits)"
+        wait_until(lambda: browser.execute_script(waits), "a hidden player")
         browser.execute_script("location.hash = '#/queue'")
         wait_for(browser, ".queue-row")
         # HTMLMediaElement.NETWORK_EMPTY

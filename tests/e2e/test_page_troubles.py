@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from common.state.state import State
 from common.state.verdicts import NewVerdict
 from storyhash.client import Client
 from tests.e2e.test_page import Served, browser, errors, press, service, signed_in
-from tests.support.browser import WAIT_SECONDS, wait_for
+from tests.support.browser import wait_for
 from tests.support.keys import opened_state
 from tests.support.services import wait_until
 
@@ -76,6 +77,15 @@ def matched(served: Served, films: Path) -> int:
     return match.match_id
 
 
+def found(served: Served, films: Path) -> FoundMatch:
+    """What an upload of a.mp4 finds, to be stored again under other fingerprints."""
+    number = matched(served, films)
+    with state_of(served) as state:
+        match = state.matches.get(number, None)
+    assert match is not None
+    return FoundMatch("", "a.mp4", match.bank, None, "copy", 0.99, match.detail)
+
+
 @contextmanager
 def in_haste(browser: Any) -> Iterator[None]:
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HASTE})
@@ -119,8 +129,6 @@ def test_a_job_is_waited_for_while_the_connection_is_lost(
 
 
 def test_nobody_is_asked_for_a_key_again_and_again(browser: Any, service: Served) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     with state_of(service) as state:
         key, token = state.keys.create(NewKey("short", Role.READER))
         with in_haste(browser):
@@ -129,9 +137,7 @@ def test_nobody_is_asked_for_a_key_again_and_again(browser: Any, service: Served
             with Client(service.running.url, service.admin) as client:
                 client.revoke_key(key.id)
             browser.execute_script(COUNTED)
-            WebDriverWait(browser, WAIT_SECONDS, 0.05).until(
-                lambda _: browser.execute_script("return window.calls") > 5
-            )
+            wait_until(lambda: browser.execute_script("return window.calls > 5"), "some calls")
             assert browser.execute_script("return window.asked") == 0
             # Who does something is asked.
             browser.find_element("css selector", "#prefix").send_keys("a")
@@ -152,18 +158,18 @@ def test_what_cannot_be_seen_in_a_copied_key_does_not_count(browser: Any, servic
 
 
 def test_a_long_queue_is_turned_page_by_page(browser: Any, service: Served, films: Path) -> None:
-    number = matched(service, films)
+    match = found(service, films)
+    query = match.detail["query"]
+    several = [
+        replace(
+            match,
+            fingerprint=f"sha256:{index}",
+            detail={**match.detail, "query": {**query, "uri": f"query {index}.mp4"}},
+        )
+        for index in range(120)
+    ]
     with state_of(service) as state:
-        match = state.matches.get(number, None)
-        assert match is not None
-        found = [
-            FoundMatch(
-                *(f"sha256:{index}", "a.mp4", match.bank, None, "copy", 0.99),
-                {**match.detail, "query": {**match.detail["query"], "uri": f"query {index}.mp4"}},
-            )
-            for index in range(120)
-        ]
-        ids = state.matches.record(found)
+        ids = state.matches.record(several)
         total = state.matches.page(MatchFilter(verdicts=frozenset({"none"})), None, 1)[2]
         signed_in(browser, f"{service.running.url}/#/queue", service.key)
         wait_for(browser, ".count", f"1–50 of {total}")
