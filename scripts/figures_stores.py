@@ -21,7 +21,7 @@ SIZES_HEAD = ["bytes per segment", "one profile", "with a second opinion", "rati
 _SIZES = {
     "memory": "memory of the index and of the mirror's process",
     "mirror": "mirror, on disk",
-    "snapshots": "two snapshots, which share files",
+    "snapshots": "two snapshots",
     "backup": "a backup",
 }
 _STEPS = {
