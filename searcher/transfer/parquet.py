@@ -27,6 +27,7 @@ from common.extras import install_command
 from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION, Embedding, SegmentRef, frames_from_bytes
 from searcher.index_transaction import CompleteVideo
 from searcher.storage.video import Video
+from searcher.transfer.row_text import parse_row
 
 FORMAT = 1
 _KEY = b"storyhash"
@@ -37,6 +38,8 @@ _MOST_GROUP_BYTES = 256 * 1024 * 1024
 # Segments of one video, as many as the log and the catalogue take.
 _MOST_SEGMENTS = 200_000
 _PLAIN = ("video_id", "version", "bank", "start_seconds", "end_seconds", "informative")
+# What reading a changed or damaged file raises; pyarrow's own errors are some of these.
+_DAMAGE = (ValueError, TypeError, KeyError, NotImplementedError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def read_videos(path: Path) -> Iterator[CompleteVideo]:
         header = _header(path, file)
         try:
             yield from _videos(file, header)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except _DAMAGE as error:
             raise CorruptIndexError(
                 f"{path} is damaged ({str(error)[:200]}); export the catalogue again"
             ) from None
@@ -166,8 +169,8 @@ def read_rows(path: Path) -> Iterator[Video]:
         _header(path, file)
         try:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=["video"]):
-                yield from (_row(text) for text in batch["video"].to_pylist() if text is not None)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+                yield from (parse_row(text) for text in batch["video"].to_pylist() if text is not None)
+        except _DAMAGE as error:
             raise CorruptIndexError(
                 f"{path} is damaged ({str(error)[:200]}); export the catalogue again"
             ) from None
@@ -183,7 +186,7 @@ def _videos(file: Any, header: Header) -> Iterator[CompleteVideo]:
             if text is not None:
                 if row is not None:
                     yield _whole(row, found)
-                row, found = _row(text), []
+                row, found = parse_row(text), []
                 videos += 1
             if row is None or (one.ref.video_id, one.ref.version, one.ref.bank) != (
                 row.video_id,
@@ -205,12 +208,17 @@ def _videos(file: Any, header: Header) -> Iterator[CompleteVideo]:
 
 
 def _embeddings(batch: Any, model_id: str) -> Iterator[Embedding]:
-    plain = [batch[name].to_pylist() for name in _PLAIN]
+    columns = {
+        field.name: _column(batch, field) for field in _schema(_arrow()[0]) if field.name != "video"
+    }
+    plain = [columns[name].to_pylist() for name in _PLAIN]
     vectors, graphs = (
-        np.asarray(batch[name].flatten(), dtype=np.float32).reshape(-1, size)
+        np.asarray(columns[name].flatten(), dtype=np.float32).reshape(-1, size)
         for name, size in (("vector", VECTOR_DIMENSION), ("graph", GRAPH_DIMENSION))
     )
-    frames = batch["frames"].to_pylist()
+    if not np.isfinite(graphs).all():
+        raise ValueError("column graph has values that are no numbers")
+    frames = columns["frames"].to_pylist()
     for at, (video_id, version, bank, start, end, informative) in enumerate(
         zip(*plain, strict=True)
     ):
@@ -224,22 +232,23 @@ def _embeddings(batch: Any, model_id: str) -> Iterator[Embedding]:
         )
 
 
-def _row(text: str) -> Video:
-    """A catalogue row. Raises ValueError, TypeError."""
-    values = json.loads(text)
-    row = Video(**values)
-    for name in ("video_id", "uri", "bank", "title", "root", "fingerprint"):
-        if not isinstance(values.get(name, ""), str):
-            raise ValueError(f"{name} of a video is no text")
-    if not row.video_id or not isinstance(row.version, int) or row.version < 1:
-        raise ValueError(f"a video has no id or no version: {text[:80]}")
-    return row
+def _column(batch: Any, field: Any) -> Any:
+    """A column with the type that we write, and a value in each row. Raises what is in `_DAMAGE`."""
+    column = batch[field.name].cast(field.type)
+    if column.null_count:
+        raise ValueError(f"column {field.name} has empty values")
+    return column
 
 
 def _whole(row: Video, found: list[Embedding]) -> CompleteVideo:
     different = len({one.ref.segment_id for one in found})
     if not different == len(found) == row.segments:
         raise ValueError(f"{row.video_id} has {different} different segments, not {row.segments}")
+    without = sum(not one.informative for one in found)
+    if without != row.uninformative_segments:
+        raise ValueError(
+            f"{row.video_id} has {without} low-information segments, not {row.uninformative_segments}"
+        )
     return CompleteVideo(row, found)
 
 

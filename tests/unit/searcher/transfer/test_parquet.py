@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyarrow import parquet
 
 from common.errors import CorruptIndexError, UsageError
 from common.settings import Settings
-from common.types import VECTOR_DIMENSION
+from common.types import GRAPH_DIMENSION, VECTOR_DIMENSION
 from searcher.backup.create import Source, create_backup
 from searcher.index_transaction import CompleteVideo
 from searcher.local_index import LocalIndex
@@ -46,10 +47,16 @@ def spoilt(file: Path, change: Callable[[Table], Table], **described: Any) -> Pa
     table = parquet.read_table(file)
     told = json.loads(parquet.ParquetFile(file).metadata.metadata[b"storyhash"]) | described
     path = file.with_name("spoilt.parquet")
-    with parquet.ParquetWriter(path, table.schema) as writer:
-        writer.write_table(change(table))
+    changed = change(table)
+    with parquet.ParquetWriter(path, changed.schema) as writer:
+        writer.write_table(changed)
         writer.add_key_value_metadata({b"storyhash": json.dumps(told).encode()})
     return path
+
+
+def retyped(table: Table, name: str, values: list[Any]) -> Table:
+    """The table with a column of the type of these values."""
+    return table.set_column(table.schema.get_field_index(name), name, pyarrow.array(values))
 
 
 def put(table: Table, name: str, values: list[Any]) -> Table:
@@ -104,12 +111,41 @@ def test_a_file_that_was_not_finished_does_not_exist(file: Path, rng: np.random.
         (lambda table: put(table, "end_seconds", [0.0] * 6), "expected 0 <= start_seconds"),
         (lambda table: put(table, "frames", [b"1"] * 6), "multiple of 64"),
         (lambda table: put(table, "vector", [[2.0] * VECTOR_DIMENSION] * 6), "expected norm 1"),
+        (lambda table: put(table, "graph", [[math.nan] * GRAPH_DIMENSION] * 6), "graph has values"),
+        (lambda table: put(table, "vector", [None] + table["vector"].to_pylist()[1:]), "empty values"),
+        (lambda table: retyped(table, "vector", ["x"] * 6), "is damaged"),
+        (lambda table: table.drop_columns(["frames"]), "frames"),
         (lambda table: put(table, "video", ["[]"] + [None] * 5), "is damaged"),
         (lambda table: put(table, "video", ['{"video_id": 5}'] + [None] * 5), "is damaged"),
     ],
 )
 def test_damage_is_found_and_named(file: Path, change: Callable[[Table], Table], why: str) -> None:
     with pytest.raises(CorruptIndexError, match=why):
+        list(read_videos(spoilt(file, change)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("segments", "3"),
+        ("uninformative_segments", "0"),
+        ("uninformative_segments", 1),
+        ("duration_seconds", "12"),
+        ("duration_seconds", math.nan),
+        ("duration_seconds", -1.0),
+        ("metadata", ["a"]),
+        ("metadata", "a"),
+        ("state", "pending"),
+        ("indexed_at", 5),
+        ("error_code", 5),
+    ],
+)
+def test_a_row_that_was_changed_is_found_and_named(file: Path, name: str, value: object) -> None:
+    def change(table: Table) -> Table:
+        first, *rest = table["video"].to_pylist()
+        return put(table, "video", [json.dumps(json.loads(first) | {name: value}), *rest])
+
+    with pytest.raises(CorruptIndexError, match=r"is damaged \(.*; export the catalogue again"):
         list(read_videos(spoilt(file, change)))
 
 
