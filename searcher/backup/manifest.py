@@ -81,6 +81,12 @@ class BackupManifest:
         """Size of all files."""
         return sum(file.bytes for file in self.files.values())
 
+    def embeddings_in(self, folder: Path, part: str = "") -> list[Path]:
+        """The files of embeddings of a backup in this folder, in the order in which they were written.
+        part: of the second index, which is in this folder of the backup."""
+        inside = Path(part, EMBEDDINGS)
+        return [folder / name for name in sorted(self.files) if Path(name).parent == inside]
+
     def to_json(self, name: str) -> dict[str, Any]:
         """The form of the API and of `storyhash snapshot list`."""
         shown = {key: value for key, value in asdict(self).items() if key != "files"}

@@ -8,7 +8,7 @@ the restore with `--force`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
@@ -24,7 +24,6 @@ from common.types import Embedding
 from searcher.backup.embedding_file import read_embeddings
 from searcher.backup.manifest import (
     CATALOGUE,
-    EMBEDDINGS,
     JOBS_OWNER,
     PRODUCER,
     SECOND,
@@ -36,12 +35,17 @@ from searcher.backup.manifest import (
 from searcher.generations import generation_folder, make_current
 from searcher.mirror.factory import open_mirror
 from searcher.second_folder import second_folder, settings_of_second
-from searcher.storage.data_dir import FolderManifest, take_lock, write_manifest
+from searcher.storage.data_dir import (
+    REPLACED,
+    RESTORING,
+    FolderManifest,
+    take_lock,
+    write_manifest,
+)
 from searcher.storage.database import Database
 from searcher.storage.video import Video
 from searcher.storage.video_store import VideoStore
 
-STAGING, _OLD = ".restoring", ".replaced"
 _LOCK = "lock"
 # Written to the mirror at once.
 _SEGMENTS_AT_ONCE = 1_000
@@ -69,16 +73,20 @@ def restore_backup(backup: Path, settings: Settings, *, force: bool = False) -> 
                 holder = (folder / _LOCK).read_text().strip() or "unknown"
                 raise DataFolderError(f"{folder} is in use by process {holder}; stop it first")
             opened.callback(lock.close)
-            held = [path for path in folder.iterdir() if path.name != _LOCK]
+            held = [path for path in folder.iterdir() if path.name not in (_LOCK, RESTORING)]
             if held and not force:
                 raise DataFolderError(
                     f"{folder} is not empty; choose another folder with --data, or use --force to "
                     "replace all that is in it"
                 )
-            staging = folder / STAGING
+            staging = folder / RESTORING
             shutil.rmtree(staging, ignore_errors=True)
             private_folder(staging)
-            _write(backup, manifest, staging, settings, force=force)
+            try:
+                _write(backup, manifest, staging, settings, force=force)
+            except BaseException:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
             _swap(folder, staging)
     except OSError as error:
         raise StorageError(
@@ -93,12 +101,13 @@ def _write(
 ) -> None:
     index = generation_folder(staging, manifest.generation)
     made = FolderManifest(manifest.profile, manifest.model_id, settings.searcher.store)
-    _write_index(backup, made, index, settings, force=force)
+    _write_index(backup, manifest.embeddings_in(backup), made, index, settings, force=force)
     if manifest.second_opinion is not None:
         profile, model_id = manifest.second_opinion.profile, manifest.second_opinion.model_id
         own = settings_of_second(settings, profile)
         made = FolderManifest(profile, model_id, own.searcher.store)
-        _write_index(backup / SECOND, made, second_folder(index), own, force=force)
+        embeddings = manifest.embeddings_in(backup, SECOND)
+        _write_index(backup / SECOND, embeddings, made, second_folder(index), own, force=force)
     for name, target in (
         (STATE, staging / STATE_FILES[0]),
         (PRODUCER, staging / PRODUCER),
@@ -115,9 +124,16 @@ def _write(
 
 
 def _write_index(
-    backup: Path, made: FolderManifest, index: Path, settings: Settings, *, force: bool
+    backup: Path,
+    embeddings: Sequence[Path],
+    made: FolderManifest,
+    index: Path,
+    settings: Settings,
+    *,
+    force: bool,
 ) -> None:
-    """Write one index of a backup into a folder. made: its description. settings: of this index."""
+    """Write one index of a backup into a folder. embeddings: its files of these. made: its description.
+    settings: of this index."""
     private_folder(index)
     shutil.copyfile(backup / CATALOGUE, index / CATALOGUE)
     if (backup / SHARD).is_dir() and settings.searcher.backend == "faiss":
@@ -125,12 +141,12 @@ def _write_index(
     # Copied files need not be private where the backup lies.
     with closing(Database(index / CATALOGUE)) as database:
         rows = {row.video_id: row for row in VideoStore(database).all()}
-    _write_vectors(backup, made.model_id, index, rows, settings, force=force)
+    _write_vectors(embeddings, made.model_id, index, rows, settings, force=force)
     write_manifest(index, made)
 
 
 def _write_vectors(
-    backup: Path,
+    embeddings: Sequence[Path],
     model_id: str,
     folder: Path,
     rows: dict[str, Video],
@@ -155,7 +171,7 @@ def _write_vectors(
             # What an interrupted restore of this backup wrote may be there.
             if store.register.versions().items() - wanted.items():
                 raise taken
-            for batch in _batches(backup, rows):
+            for batch in _batches(embeddings, rows):
                 store.upsert(batch)
             store.show(whole)
             # The register never goes back to an older version, or before a deletion.
@@ -172,16 +188,16 @@ def _write_vectors(
                 )
             for row, _ in list(mirror.videos()):
                 mirror.delete_video(row["video_id"])
-        for batch in _batches(backup, rows):
+        for batch in _batches(embeddings, rows):
             mirror.upsert(batch, rows)
         mirror.flush()
 
 
-def _batches(backup: Path, rows: dict[str, Video]) -> Iterator[list[Embedding]]:
+def _batches(files: Sequence[Path], rows: dict[str, Video]) -> Iterator[list[Embedding]]:
     versions = {row.video_id: row.version for row in rows.values()}
     current = (
         one
-        for path in sorted((backup / EMBEDDINGS).iterdir())
+        for path in files
         for one in read_embeddings(path)
         if versions.get(one.ref.video_id) == one.ref.version
     )
@@ -191,12 +207,12 @@ def _batches(backup: Path, rows: dict[str, Video]) -> Iterator[list[Embedding]]:
 
 def _swap(folder: Path, staging: Path) -> None:
     """Move what is there aside, the new files up, and delete the old ones."""
-    old = folder / _OLD
+    old = folder / REPLACED
     shutil.rmtree(old, ignore_errors=True)
     old.mkdir()
     # The description goes first and comes last: without it nothing here counts as an index.
     for path in sorted(folder.iterdir(), key=lambda path: path.name != DATA_FOLDER_FILE):
-        if path.name not in (_LOCK, STAGING, _OLD):
+        if path.name not in (_LOCK, RESTORING, REPLACED):
             path.rename(old / path.name)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == DATA_FOLDER_FILE):
         path.rename(folder / path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from common.state.files import JOBS_FOLDER
 from common.work_in_progress import FOLDER as IN_HAND_FOLDER
 
 _FORMAT = 1
+# Where a restore makes a folder, and where it puts what was there before.
+RESTORING, REPLACED = ".restoring", ".replaced"
 # What may lie in a folder before an index does: a producer's ledger, other generations, and what is left
 # by a process that was killed as it made the folder.
 _OURS = (
@@ -45,6 +48,11 @@ def read_manifest(folder: Path) -> FolderManifest | None:
     try:
         text = path.read_text()
     except FileNotFoundError:
+        if (folder / RESTORING).is_dir():
+            raise DataFolderError(
+                f"a restore into {folder} was interrupted; run `storyhash snapshot restore` again with "
+                "--force"
+            ) from None
         if folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir()):
             raise DataFolderError(
                 f"{folder} is not empty and not a StoryHash data folder; choose another with --data"
@@ -158,6 +166,9 @@ def claim_folder(folder: Path, manifest: FolderManifest) -> IO[str]:
             except BaseException:
                 lock.close()
                 raise
+        # A restore that was killed may have left what it replaced.
+        for left in (RESTORING, REPLACED):
+            shutil.rmtree(folder / left, ignore_errors=True)
         # An earlier release made what lies here as readable as anything else of the user.
         make_private([folder, *folder.rglob("*")])
     except OSError as error:

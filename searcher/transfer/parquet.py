@@ -169,7 +169,9 @@ def read_rows(path: Path) -> Iterator[Video]:
         _header(path, file)
         try:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=["video"]):
-                yield from (parse_row(text) for text in batch["video"].to_pylist() if text is not None)
+                yield from (
+                    parse_row(text) for text in batch["video"].to_pylist() if text is not None
+                )
         except _DAMAGE as error:
             raise CorruptIndexError(
                 f"{path} is damaged ({str(error)[:200]}); export the catalogue again"

@@ -7,7 +7,16 @@ import math
 
 from searcher.storage.video import Video
 
-_TEXTS = ("uri", "bank", "title", "indexed_at", "root", "fingerprint", "error_code", "error_message")
+_TEXTS = (
+    "uri",
+    "bank",
+    "title",
+    "indexed_at",
+    "root",
+    "fingerprint",
+    "error_code",
+    "error_message",
+)
 
 
 def parse_row(text: str) -> Video:

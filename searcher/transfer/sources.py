@@ -12,7 +12,7 @@ from typing import Protocol
 from common.types import Embedding
 from common.uris import public_uri
 from searcher.backup.embedding_file import read_embeddings
-from searcher.backup.manifest import CATALOGUE, EMBEDDINGS, check_intact
+from searcher.backup.manifest import CATALOGUE, check_intact
 from searcher.index_transaction import CompleteVideo
 from searcher.storage.database import Database
 from searcher.storage.video import Video
@@ -82,25 +82,27 @@ class IndexSource:
 
 @dataclass
 class BackupSource:
-    """A backup (`searcher.backup`). count: number of its videos."""
+    """A backup (`searcher.backup`). count: number of its videos. files: those of its embeddings."""
 
     folder: Path
     profile: str
     model_id: str
     count: int
+    files: list[Path]
     incomplete: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, folder: Path) -> BackupSource:
         """Verify a backup. Raises CorruptIndexError, UsageError."""
         manifest = check_intact(folder)
-        return cls(folder, manifest.profile, manifest.model_id, manifest.videos)
+        files = manifest.embeddings_in(folder)
+        return cls(folder, manifest.profile, manifest.model_id, manifest.videos, files)
 
     def videos(self) -> Iterator[CompleteVideo]:
         with closing(Database(self.folder / CATALOGUE, read_only=True)) as database:
             rows = {row.video_id: row for row in VideoStore(database).all() if row.version}
         # A video of several files is complete in the last one of them.
-        for path in sorted((self.folder / EMBEDDINGS).iterdir(), reverse=True):
+        for path in reversed(self.files):
             for row, found in _by_video(path, rows):
                 whole = _whole(row, found)
                 if whole is not None:

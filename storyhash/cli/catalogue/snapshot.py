@@ -141,12 +141,21 @@ def verify(
 
     Exit code 1 when a backup is damaged; the output says which files.
     """
-    results = [{"snapshot": str(path), "damage": damage(path)} for path in snapshots]
+    results: list[dict[str, Any]] = []
+    no_backup: UsageError | None = None
+    for path in snapshots:
+        try:
+            results.append({"snapshot": str(path), "damage": damage(path)})
+        except UsageError as error:
+            # The others are verified before it is said.
+            no_backup = error
     print_items(
         results,
         lambda result: f"{result['snapshot']}: {'; '.join(result['damage']) or 'good'}",
         as_json=json,
     )
+    if no_backup is not None:
+        raise no_backup
     if any(result["damage"] for result in results):
         raise typer.Exit(StoryHashError.exit_code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,9 +35,11 @@ from searcher.local_index import LocalIndex
 from searcher.qdrant.index import QdrantIndex
 from searcher.qdrant.nodes import Nodes
 from searcher.second_folder import second_folder, settings_of_second
+from searcher.storage import data_dir
 from searcher.storage.data_dir import FolderManifest
 from searcher.storage.data_dir import read_manifest as folder_manifest
 from searcher.storage.video import Video
+from searcher.transfer.sources import BackupSource
 from searcher.video_index import VideoIndex
 from tests.support.embeddings import MODEL_ID, embedding, unit_rows, video
 from tests.support.index_writer import MANIFEST, SETTINGS, row
@@ -328,7 +331,7 @@ def test_an_interrupted_restore_is_no_data_folder_and_can_be_repeated(
 
     def interrupted(path: Path, target: Path) -> Path:
         moved.append(path.name)
-        if path.parent.name == restore.STAGING and path.name == "storyhash.json":
+        if path.parent.name == data_dir.RESTORING and path.name == "storyhash.json":
             raise KeyboardInterrupt
         return rename(path, target)
 
@@ -337,11 +340,50 @@ def test_an_interrupted_restore_is_no_data_folder_and_can_be_repeated(
         restore_backup(made, settings_of(folder), force=True)
     monkeypatch.undo()
     assert "videos.sqlite" in moved
-    with pytest.raises(DataFolderError):
+    with pytest.raises(DataFolderError, match=r"a restore into .* was interrupted.*--force"):
         folder_manifest(folder)
     restore_backup(made, settings_of(folder), force=True)
     with reopened(folder) as again:
         assert set(searchable(again)) == {"a", "b", "c"}
+
+
+def test_a_restore_that_fails_leaves_an_empty_folder_that_needs_no_force(
+    index: LocalIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    target = tmp_path / "elsewhere"
+
+    def full(*_: object, force: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(restore, "_write_index", full)
+    with pytest.raises(StorageError, match="free some disk space"):
+        restore_backup(made, settings_of(target))
+    monkeypatch.undo()
+    assert [path.name for path in target.iterdir()] == ["lock"]
+    restore_backup(made, settings_of(target))
+
+
+def test_what_a_killed_restore_had_replaced_is_deleted(
+    index: LocalIndex, folder: Path, films: dict[str, list[Embedding]], tmp_path: Path
+) -> None:
+    index.delete_videos(["a"])
+    made = create_backup(source(index), tmp_path / "backups")
+    index.close()
+    restore_backup(made, settings_of(folder), force=True)
+    # As a process leaves it that is killed before it deletes what it replaced.
+    (folder / data_dir.REPLACED).mkdir()
+    (folder / data_dir.REPLACED / "piece").write_bytes(films["a"][0].vector.tobytes())
+    with reopened(folder):
+        assert holds(folder, films["a"][0]) == []
+
+
+def test_a_file_that_is_not_of_the_backup_is_left_alone(index: LocalIndex, tmp_path: Path) -> None:
+    made = create_backup(source(index), tmp_path / "backups")
+    (made / "embeddings" / ".DS_Store").write_bytes(b"of something else")
+    assert damage(made) == []
+    restore_backup(made, settings_of(tmp_path / "elsewhere"))
+    assert len(list(BackupSource.open(made).videos())) == 3
 
 
 @pytest.mark.parametrize("store", ["local", "qdrant"])

@@ -112,7 +112,10 @@ def test_a_file_that_was_not_finished_does_not_exist(file: Path, rng: np.random.
         (lambda table: put(table, "frames", [b"1"] * 6), "multiple of 64"),
         (lambda table: put(table, "vector", [[2.0] * VECTOR_DIMENSION] * 6), "expected norm 1"),
         (lambda table: put(table, "graph", [[math.nan] * GRAPH_DIMENSION] * 6), "graph has values"),
-        (lambda table: put(table, "vector", [None] + table["vector"].to_pylist()[1:]), "empty values"),
+        (
+            lambda table: put(table, "vector", [None, *table["vector"].to_pylist()[1:]]),
+            "empty values",
+        ),
         (lambda table: retyped(table, "vector", ["x"] * 6), "is damaged"),
         (lambda table: table.drop_columns(["frames"]), "frames"),
         (lambda table: put(table, "video", ["[]"] + [None] * 5), "is damaged"),
