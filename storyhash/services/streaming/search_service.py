@@ -53,39 +53,12 @@ _TICK_SECONDS = 0.5
 def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     """Follow every generation there is and answer, until stopped. Raises BrokerError, what opening an
     index raises, and what no retry mends."""
-    opinion = settings.second_opinion
-    there = read_manifest(second_folder(settings.data_dir)) is not None
-    if opinion.enabled and (opinion.profile is not None or there):
-        raise SettingsError(
-            "STORYHASH_SECOND_OPINION__PROFILE and the folder second-opinion are for `storyhash index` "
-            "and `storyhash serve`; set STORYHASH_SECOND_OPINION__GENERATION instead, or "
-            "STORYHASH_SECOND_OPINION__ENABLED=false"
-        )
+    _check_second_opinion(settings)
     metrics = Metrics.create("search")
     metrics.watch_data_folder(settings.data_dir)
     transport = KafkaTransport(settings.kafka, settings.video)
-
     answers_only = settings.searcher.read_only
-
-    def check(name: str) -> None:
-        if answers_only:
-            return
-        require_topics(generation_settings(settings, name).kafka, settings.video)
-
-    def follower(name: str, answers: Callable[[], bool]) -> IndexFollower:
-        def matched() -> bool:
-            return settings.service.match_new_videos and answers()
-
-        return IndexFollower(
-            name, settings, transport, metrics, match_new_videos=matched, check=partial(check, name)
-        )
-
-    catalogue = FollowedCatalogue(
-        *(settings.data_dir, follower),
-        also=settings.kafka.generation,
-        second=opinion.generation if opinion.enabled else None,
-        check=check,
-    )
+    catalogue = _followed_catalogue(settings, transport, metrics)
     if catalogue.second() is not None:
         begin_second_opinions(metrics)
     access = new_access(settings.http)
@@ -163,7 +136,7 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     keep_what_is_there()
     hand_over_soon()
     try:
-        _wait(settings, catalogue, server, stopping)
+        until_stopped(settings, catalogue, server, stopping)
     finally:
         # Those that look into the indexes end before the indexes are closed.
         backups.close()
@@ -178,6 +151,44 @@ def run_searcher(settings: Settings, stopping: threading.Event) -> None:
     error = catalogue.follower().error
     if error is not None:
         raise error
+
+
+def _check_second_opinion(settings: Settings) -> None:
+    """Raises SettingsError for a second opinion of the kind that `serve` has."""
+    opinion = settings.second_opinion
+    there = read_manifest(second_folder(settings.data_dir)) is not None
+    if opinion.enabled and (opinion.profile is not None or there):
+        raise SettingsError(
+            "STORYHASH_SECOND_OPINION__PROFILE and the folder second-opinion are for `storyhash index` "
+            "and `storyhash serve`; set STORYHASH_SECOND_OPINION__GENERATION instead, or "
+            "STORYHASH_SECOND_OPINION__ENABLED=false"
+        )
+
+
+def _followed_catalogue(
+    settings: Settings, transport: KafkaTransport, metrics: Metrics
+) -> FollowedCatalogue:
+    """The generations, each with what follows its log; nothing runs yet."""
+
+    def check(name: str) -> None:
+        if not settings.searcher.read_only:
+            require_topics(generation_settings(settings, name).kafka, settings.video)
+
+    def follower(name: str, answers: Callable[[], bool]) -> IndexFollower:
+        def matched() -> bool:
+            return settings.service.match_new_videos and answers()
+
+        return IndexFollower(
+            name, settings, transport, metrics, match_new_videos=matched, check=partial(check, name)
+        )
+
+    opinion = settings.second_opinion
+    return FollowedCatalogue(
+        *(settings.data_dir, follower),
+        also=settings.kafka.generation,
+        second=opinion.generation if opinion.enabled else None,
+        check=check,
+    )
 
 
 class CatalogueHealth(Health):
@@ -204,7 +215,7 @@ class CatalogueHealth(Health):
         return self._catalogue.follower().health.stuck()
 
 
-def _wait(
+def until_stopped(
     settings: Settings, catalogue: FollowedCatalogue, server: HttpServer, stopping: threading.Event
 ) -> None:
     """Until stopped, or until the follower of the generation that answers has ended by itself; snapshots

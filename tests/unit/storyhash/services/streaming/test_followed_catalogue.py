@@ -30,7 +30,7 @@ from searcher.storage.data_dir import FolderManifest, write_manifest
 from storyhash.services.background import ThreadWatch, end_all
 from storyhash.services.streaming.followed_catalogue import FollowedCatalogue
 from storyhash.services.streaming.index_follower import IndexFollower, generation_settings
-from storyhash.services.streaming.search_service import CatalogueHealth, _wait, run_searcher
+from storyhash.services.streaming.search_service import CatalogueHealth, run_searcher, until_stopped
 from tests.faults.disks import Disk, can_mount
 from tests.support.embeddings import MODEL_ID, video
 from tests.support.memory_transport import MemoryTransport
@@ -89,7 +89,7 @@ class Searcher:
         """Whether the process would, when it looks within this time."""
         stopping = threading.Event()
         waiting = threading.Thread(
-            target=_wait,
+            target=until_stopped,
             args=(self.settings, self.catalogue, SimpleNamespace(running=True), stopping),
         )
         waiting.start()
