@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from common.types import Match
+from searcher.decisions import Decision
 from searcher.matching.report.match_report import MatchReport
-from searcher.matching.scoring.policy import Decision, covered_seconds, strongest
+from searcher.matching.scoring.policy import covered_seconds, strongest
 
 COPIES: tuple[Decision, ...] = ("copy",)
 

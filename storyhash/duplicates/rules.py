@@ -14,9 +14,10 @@ from common.state.exceptions import StoredException
 from common.state.video_names import query_of_video
 from searcher.curation.rules import Negative, rule
 from searcher.curation.scope_and_policy import filter_of, policies_under
+from searcher.decisions import Decision
 from searcher.index.state import Filter
 from searcher.matching.report.match_report import MatchReport
-from searcher.matching.scoring.policy import Decision, Policies
+from searcher.matching.scoring.policy import Policies
 from searcher.storage.video import Video
 from storyhash.open_state import has_state, open_state
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from searcher.decisions import Decision
 from searcher.matching.matcher import Matcher, MatchReport
 from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
-from searcher.matching.scoring.policy import Decision
 from searcher.matching.second_opinion import with_second_opinion
 from searcher.serving import SecondIndex
 from searcher.storage.video import Video

@@ -8,9 +8,9 @@ from typing import Any
 from common.errors import StoryHashError
 from common.types import Match
 from common.uris import public_uri
+from searcher.decisions import Decision
 from searcher.matching.localisation.range_confidence import CERTAIN
 from searcher.matching.report.match_report import MatchReport
-from searcher.matching.scoring.policy import Decision
 from searcher.storage.uploads import shown_uri
 
 # Version of the JSON of a report. 1, without this field: `matches` also had candidates that are no match.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from common.types import Match
+from searcher.decisions import Decision
 from searcher.matching.retrieval.candidate_order import LISTED_CANDIDATES
-from searcher.matching.scoring.policy import Decision, Policies, strongest
+from searcher.matching.scoring.policy import Policies, strongest
 
 # Maximum number of videos without a match that a report lists.
 MAX_LISTED_CANDIDATES = 5

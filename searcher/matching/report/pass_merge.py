@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from common.types import Match
+from searcher.decisions import Decision
 from searcher.matching.report.match_report import Judged, MatchReport
 from searcher.matching.report.row_choice import shared_seconds
-from searcher.matching.scoring.policy import Decision, Policies, is_stronger, strongest
+from searcher.matching.scoring.policy import Policies, is_stronger, strongest
 
 # Two matches are on one line if their reference times differ by at most this much where they overlap, and
 # their tempi by less than a step of those that are tried.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from common.settings import MatchingSettings, PolicySettings
 from common.types import Match
+from searcher.decisions import Decision
 from searcher.matching.scoring.calibration import Calibration
 
-Decision: TypeAlias = Literal["copy", "review", "no_match"]
 _STRENGTH: dict[Decision, int] = {"no_match": 0, "review": 1, "copy": 2}
 
 

@@ -13,7 +13,7 @@ import typer
 from common.atomic_write import replacing
 from common.errors import StorageError, UsageError
 from common.settings import load_settings
-from searcher.matching.scoring.policy import Decision
+from searcher.decisions import Decision
 from storyhash.cli.shared.console import (
     check_interrupt,
     err,

@@ -12,19 +12,13 @@ from hypothesis import strategies as st
 
 from common.settings import MatchingSettings
 from common.types import Match
+from searcher.decisions import Decision
 from searcher.matching.cascade import has_copy
 from searcher.matching.matcher import Matcher
 from searcher.matching.report.match_report import MatchReport
 from searcher.matching.report.pass_merge import merge_profiles
 from searcher.matching.scoring.calibration import load_calibration
-from searcher.matching.scoring.policy import (
-    Decision,
-    Policies,
-    Policy,
-    is_stronger,
-    policies,
-    strongest,
-)
+from searcher.matching.scoring.policy import Policies, Policy, is_stronger, policies, strongest
 from searcher.matching.second_opinion import (
     LEAST_COPY_PROBABILITY,
     as_second_opinion,
