@@ -92,18 +92,18 @@ def watch_vectors(metrics: Metrics, answering: Callable[[], VideoIndex | None]) 
     """Report, at each scrape, the number of vectors in the index that answers, of vectors that wait for
     the graph, which decreases during a merge, and of candidates that a search keeps."""
 
-    def told(count: Callable[[VideoIndex], int]) -> Callable[[], float]:
-        def tell() -> float:
+    def of_index(count: Callable[[VideoIndex], int]) -> Callable[[], float]:
+        def read() -> float:
             index = answering()
             return 0.0 if index is None else float(count(index))
 
-        return tell
+        return read
 
     live, dead = (metrics.index_vectors.labels(state) for state in ("live", "dead"))
-    live.set_function(told(lambda index: index.stats.live))
-    dead.set_function(told(lambda index: index.stats.dead))
-    metrics.index_waiting_vectors.set_function(told(lambda index: index.waiting))
-    metrics.index_search_candidates.set_function(told(lambda index: index.candidates))
+    live.set_function(of_index(lambda index: index.stats.live))
+    dead.set_function(of_index(lambda index: index.stats.dead))
+    metrics.index_waiting_vectors.set_function(of_index(lambda index: index.waiting))
+    metrics.index_search_candidates.set_function(of_index(lambda index: index.candidates))
 
 
 # By label, the seconds that something waits at most: a video that is not complete since its last segment,

@@ -123,7 +123,7 @@ class JobRunner:
         self, job: Job, work: Future[dict[str, Any]], progress: _Progress, stopping: threading.Event
     ) -> bool:
         """Wait until the work has ended or should end; returns whether it should."""
-        store, told = self._jobs.store, None
+        store, reported = self._jobs.store, None
         while not wait([work], _TICK_SECONDS).done:
             if stopping.is_set():
                 return True
@@ -131,9 +131,9 @@ class JobRunner:
             with suppress(StateError):
                 if store.is_cancelled(job.number):
                     return True
-                if progress.value != told:
+                if progress.value != reported:
                     store.tell_progress(job.number, progress.value)
-                    told = progress.value
+                    reported = progress.value
                     self._jobs.watch.changed(job.id)
         return False
 
@@ -170,17 +170,17 @@ class JobRunner:
                 return
             store.finish(job, CANCELLED, seconds=seconds)
         elif isinstance(error, StoryHashError):
-            told = {"code": error.code, "message": without_paths(str(error))}
+            reason = {"code": error.code, "message": without_paths(str(error))}
             if not isinstance(error, StateError):
-                store.finish(job, FAILED, error=told, seconds=seconds)
+                store.finish(job, FAILED, error=reason, seconds=seconds)
             # The state database answers again, or this would fail too.
-            elif store.try_again(job, told):
+            elif store.try_again(job, reason):
                 return
         else:
             _log.error("job %s failed", job.id, exc_info=error)
             message = f"internal error ({type(error).__name__})"
-            error_told = {"code": "internal", "message": message}
-            store.finish(job, FAILED, error=error_told, seconds=seconds)
+            reason = {"code": "internal", "message": message}
+            store.finish(job, FAILED, error=reason, seconds=seconds)
         self._jobs.files.delete(job.id)
 
     def _put_off(self, job: Job) -> bool:

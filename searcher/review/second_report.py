@@ -32,7 +32,7 @@ def with_second(
     second = replace(answering.second, matcher=rules.matcher(answering.second.matcher))
     outcome = ""
 
-    def asked() -> MatchReport | None:
+    def timed() -> MatchReport | None:
         nonlocal outcome
         started = time.perf_counter()
         opinion = ask(second)
@@ -44,7 +44,7 @@ def with_second(
         metrics.second_opinion_duration_seconds.labels(query).observe(seconds)
         return opinion
 
-    merged = with_second_opinion(report, asked, decided=rules.has_copy, covers=second.covers)
+    merged = with_second_opinion(report, timed, decided=rules.has_copy, covers=second.covers)
     if is_stronger(merged.decision, report.decision):
         outcome = merged.decision
     if outcome:

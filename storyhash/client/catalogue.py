@@ -135,4 +135,4 @@ class RemoteCatalogue(SyncTransport):
         try:
             return answer.json()
         except ValueError:
-            raise self.service.stranger("did not respond with JSON") from None
+            raise self.service.not_ours("did not respond with JSON") from None

@@ -74,9 +74,9 @@ class Exchange:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise self._service.stranger(f"responded with {where}: {first['msg']}") from None
+            raise self._service.not_ours(f"responded with {where}: {first['msg']}") from None
         except ValueError:
-            raise self._service.stranger("did not respond with JSON") from None
+            raise self._service.not_ours("did not respond with JSON") from None
 
     def ended_job(
         self,

@@ -26,7 +26,7 @@ class Service:
     def silent(self, error: httpx.RequestError) -> ServiceError:
         """The error for a service that does not respond, or whose response cannot be decoded."""
         if isinstance(error, httpx.DecodingError):
-            return self.stranger("did not respond with what its Content-Encoding says")
+            return self.not_ours("did not respond with what its Content-Encoding says")
         if isinstance(error, httpx.TimeoutException):
             return ServiceError(
                 f"{self.url} does not respond in time ({type(error).__name__}); it may be "
@@ -48,7 +48,7 @@ class Service:
                     f"{self.url} responded with {status}, as a proxy does whose service is down; start "
                     "the service, or check the address"
                 )
-            return self.stranger(f"responded with {status}")
+            return self.not_ours(f"responded with {status}")
         if status == 401:
             message = self._explained()
         kind = _KINDS.get(status, UsageError if 400 <= status < 500 else StoryHashError)
@@ -56,7 +56,7 @@ class Service:
         error.code = code
         return error
 
-    def stranger(self, what: str) -> ServiceError:
+    def not_ours(self, what: str) -> ServiceError:
         """The error for a service that is not one of ours."""
         return ServiceError(f"{self.url} {what} but is not a StoryHash service; check the address")
 

@@ -159,9 +159,9 @@ def _page(
         rows, following = videos.page(after=following, limit=step, only=only)
         items += [to_json(video_to_json(row, curation)) for row in rows]
         size += sum(map(len, items[-len(rows) :])) if rows else 0
-    told = b",".join(items)
+    listed = b",".join(items)
     end = b'"next_cursor":%b,"total":%d' % (to_json(following), videos.total(only))
-    return Response(b'{"items":[' + told + b"]," + end + b"}", media_type="application/json")
+    return Response(b'{"items":[' + listed + b"]," + end + b"}", media_type="application/json")
 
 
 _GONE: dict[str, Any] = {"description": "The video is deleted; no search finds it any more."}
