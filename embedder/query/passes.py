@@ -17,6 +17,9 @@ from common.types import (
 )
 from embedder.visual.base import VisualBackend
 
+# A short query has moments closer together: one or two tell neither which part of a video is shown, nor
+# much of a faded picture.
+_LEAST_MOMENTS, _LEAST_STEP_SECONDS = 4, 1.0
 _THOROUGH_STEP_SECONDS = 1.0
 
 
@@ -26,8 +29,8 @@ class QueryPass:
 
     name: `first` embeds the whole picture at the backend's frame rate, and pictures within it at one
     moment every `step_seconds`. `closer` embeds the picture rotated, with inverted colours and in parts,
-    as often; less often if there is much to embed, so that there are at most `moments` moments.
-    `thorough` has no such limit.
+    as often; less often in a long query, so that there are at most `moments` moments, and more often in a
+    short one. `thorough` has no such limit.
     """
 
     name: PassName
@@ -46,14 +49,15 @@ class QueryPass:
         """A part of the key of cached features. If its text changes, no cached feature is found."""
         return (
             f"Look(name={self.name!r}, first=False, step_seconds={self.step_seconds!r}, "
-            f"moments={self.moments!r})"
+            f"moments={self.moments!r}, least={_LEAST_MOMENTS!r})"
         )
 
     def step(self, duration_seconds: float) -> float:
         """Seconds between the moments that are embedded in a query of this length."""
         if self.moments is None:
             return self.step_seconds
-        return max(self.step_seconds, duration_seconds / self.moments)
+        shortest = min(self.step_seconds, duration_seconds / _LEAST_MOMENTS)
+        return max(_LEAST_STEP_SECONDS, shortest, duration_seconds / self.moments)
 
     def chosen(
         self,

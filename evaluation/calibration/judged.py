@@ -37,8 +37,8 @@ class JudgedPairs:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[bool, Mapping[str, Any]]], share: float) -> Self:
-        """Of verdicts and details of stored matches (JSON values). A static scene is left out, because
-        its probability follows another rule."""
+        """Of verdicts and details of stored matches (JSON values). One whose probability is limited
+        is left out, because it follows another rule."""
         rows: list[tuple[bool, str, float, float, float]] = []
         for right, detail in pairs:
             best = max(detail["ranges"], key=lambda one: float(one["probability"]))

@@ -168,10 +168,13 @@ _CORNER_60 = per_frame("corner_crop_60", _GROUP, corner_crop(0.6), cut_off_each_
 _BARS = per_frame("bars", _GROUP, bars(0.2, 0.2))
 # Another video of the catalogue, as it is: a plain copy before the edited one.
 _INTRO = intro("intro_5", 5.0)
+# From somewhere in the original, so that its range is not that of the whole video.
+_EXCERPT = excerpt("excerpt_3", 3.0)
+_INSET = composition("pip_corner_33", _corner_inset(1 / 3), 1, group=_GROUP, original_of_width=0.33)
 _FEW_PIXELS = per_frame("few_pixels", _GROUP, limit_short_side(96), crf=45)
 
 TRANSFORMS = (
-    composition("pip_corner_33", _corner_inset(1 / 3), 1, group=_GROUP, original_of_width=0.33),
+    _INSET,
     composition("pip_corner_25", _corner_inset(0.25), 1, group=_GROUP, original_of_width=0.25),
     composition("pip_moving", _moving_inset, 1, group=_GROUP, original_of_width=0.35),
     composition("reaction_40", _reaction(0.4), 1, group=_GROUP, original_of_width=0.4),
@@ -189,7 +192,9 @@ TRANSFORMS = (
     _together("negative_mirror_bars", (_PHOTOMETRIC["negative"], _MIRROR, _BARS)),
     _together("insert_2_mirror_low_res", (_MIRROR, insert("insert_2", 2.0), _FEW_PIXELS)),
     _together("mashup_1_faster", (speed("speed_1.25", 1.25), mashup("mashup_1", 1.0))),
-    _together("excerpt_3_corner", (excerpt("excerpt_3", 3.0), _CORNER_25, _MIRROR)),
+    _together("excerpt_3_corner", (_EXCERPT, _CORNER_25, _MIRROR)),
+    _together("excerpt_3_negative", (_EXCERPT, _PHOTOMETRIC["negative"])),
+    _together("excerpt_3_inset", (_EXCERPT, _INSET)),
     _together("intro_then_negative", (_PHOTOMETRIC["negative"], _INTRO)),
     _together("intro_then_corner", (_CORNER_60, _INTRO)),
 )

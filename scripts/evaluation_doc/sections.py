@@ -155,7 +155,8 @@ def _hard(results: Results) -> Iterator[str]:
         for profile, rows in results.hard.items()
     }
     full = [row for rows in run.values() for row in rows]
-    yield tables.per_transform(summarise(full, ("transform",))).to_markdown()
+    measures = (*tables.ROBUSTNESS, "good_ranges")
+    yield tables.per_transform(summarise(full, ("transform",)), measures).to_markdown()
     if set(FIRST) <= run.keys():
         yield "Two profiles together:"
         yield _together(run).to_markdown()

@@ -133,7 +133,8 @@ class TransformFinder:
             made = transform_json(run.evidence.get("tempo"), picture, reason)
             run = replace(run, transform=made)
             if comparison is not None and memory is not None:
-                run = verified(run, comparison, memory.kind_of(run))
+                policy = policies.of(run.bank)
+                run = verified(run, comparison, policy, memory.kind_of(run))
                 memory.forget(run)
             runs[number] = run
         return report.with_matches(runs, policies)

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from common.types import Match
 from searcher.matching.scoring.boilerplate import boilerplate_weight
 from searcher.matching.scoring.calibration import probability_of
+from searcher.matching.scoring.policy import Policy
 from searcher.transform.estimate import PictureComparison
 from searcher.transform.pictures import PictureKind
 
@@ -50,6 +51,12 @@ _STATIC_AGREEMENT: dict[PictureKind, float] = {"file": 0.99, "thumbnails": 0.995
 # more than 4 fitting points; their agreement was at most 0.92.
 _THUMBNAILS_DIFFER_LOG_RATIO = -1.4
 
+# A copy of the whole picture may be too dark or too small for any keypoint. Through another view a match
+# must be confirmed, because a query has some thirty views, and each may resemble one of many videos by
+# chance: so did the two of 312 non-matches that were accepted beside 100,000 further segments
+# (`sscd-motion`). None of the 275 copies that were accepted there went to review for this.
+_WHOLE_PICTURE = "identity"
+
 # A map that many points fit, and in which nearly all of both pictures agrees: so it was for 75 of 98
 # doubtful copies (hard edits, five videos per edit) and for none of 1,005 non-matches, 60 of them
 # look-alikes, of which none had more than 7 fitting points.
@@ -62,13 +69,28 @@ def is_doubtful(match: Match) -> bool:
     return LEAST_PROBABILITY <= match.probability < SURE_PROBABILITY
 
 
-def verified(match: Match, comparison: PictureComparison, pictures: PictureKind = "file") -> Match:
-    """The match with the probability that it has after its pictures were compared. pictures: "thumbnails"
-    if those of one side are."""
-    static = match.evidence.get("limited_by") is not None
+def verified(
+    match: Match, comparison: PictureComparison, policy: Policy, pictures: PictureKind = "file"
+) -> Match:
+    """The match with the probability that it has after its pictures were compared. policy: of its bank.
+    pictures: "thumbnails" if those of one side are."""
+    limited_by = match.evidence.get("limited_by")
+    static = limited_by == "static_scene"
     outcome = _outcome(comparison, pictures, static=static)
+    probability = match.probability
+    if is_doubtful(match):
+        # The pictures of boilerplate are the same: they do not make it less frequent.
+        weight = boilerplate_weight(int(match.evidence.get("document_frequency", 1)))
+        own = min(probability / weight, SURE_PROBABILITY)
+        ratio = _log_ratio(outcome, comparison, pictures, static=static)
+        logit = math.log(own / (1.0 - own)) + ratio
+        probability = weight * probability_of(logit)
+        must_confirm = outcome == "not_confirmed" and match.view != _WHOLE_PICTURE
+        if must_confirm and probability > policy.review_limit:
+            probability, limited_by = policy.review_limit, "not_confirmed"
     evidence: Mapping[str, Any] = {
         **match.evidence,
+        "limited_by": limited_by,
         "verification": {
             "outcome": outcome,
             "pictures": pictures,
@@ -78,14 +100,6 @@ def verified(match: Match, comparison: PictureComparison, pictures: PictureKind 
             "probability_before": round(match.probability, 4),
         },
     }
-    probability = match.probability
-    if is_doubtful(match):
-        # The pictures of boilerplate are the same: they do not make it less frequent.
-        weight = boilerplate_weight(int(match.evidence.get("document_frequency", 1)))
-        own = min(probability / weight, SURE_PROBABILITY)
-        ratio = _log_ratio(outcome, comparison, pictures, static=static)
-        logit = math.log(own / (1.0 - own)) + ratio
-        probability = weight * probability_of(logit)
     return replace(match, probability=probability, evidence=evidence)
 
 

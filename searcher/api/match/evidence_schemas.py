@@ -58,7 +58,7 @@ class _Terms(Schema):
     static_scene: bool | None = Field(
         None, description="Query and reference hardly change; null if it was not measured."
     )
-    limited_by: Literal["static_scene"] | None = Field(
+    limited_by: Literal["static_scene", "not_confirmed"] | None = Field(
         None, description="Why the probability is limited."
     )
     time_support: float | None = None

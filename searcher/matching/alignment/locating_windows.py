@@ -60,7 +60,7 @@ class LocatingWindows:
         begin, finish = float(windows.starts.min()), float(windows.ends.max())
         start = max(0.0, times[first] - apart / 2)
         end = times[last] + apart / 2
-        if apart <= FRAME_SECONDS:
+        if apart < FRAME_SECONDS:
             # There is no window beyond the ends of the query, so the outer edge of the window is used.
             start = windows.starts[self.rows[first]] if first == 0 else start
             end = windows.ends[self.rows[last]] if last == last_row else end

@@ -15,7 +15,7 @@ from searcher.matching.query_windows import QueryWindows
 
 HALF_FRAME_SECONDS = FRAME_SECONDS / 2
 # A longer window is not a frame. Frames further apart are too coarse for localisation.
-_MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 1.0
+_MAX_SECONDS, _MAX_STEP_SECONDS = 1.0, 0.9
 # Possible error of a run's ranges: one window in the query, two segments in the reference.
 _QUERY_MARGIN_SECONDS, _REF_MARGIN_SECONDS = 4.0, 8.0
 # Maximum number of pairs: 16 MB. For longer runs, segments are precise enough.

@@ -11,6 +11,7 @@ reference.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,8 +34,8 @@ _LINE_LOSS, _NOISE_LOSS = 0.03, 0.15
 # the path do not advance: in a still part of the reference it stays at the frames whose codes lost least.
 _AGREED_LOSS = 0.08
 _AGREE_SECONDS = 1.0
-# Of sparse frames, the best line must be better than the run's own by this.
-_LEAST_GAIN = 0.03
+# Of sparse frames, the best line must be better than the run's own by this; fewer frames are noisier.
+_LEAST_GAIN, _GAIN_FRAMES = 0.03, 4
 # A line may extend this far before the first reference frame, and twice as far beyond the last.
 _BEYOND_SECONDS = 0.6 * FRAME_SECONDS
 # A copy may begin and end with a fade.
@@ -87,14 +88,15 @@ def refine(run: Run, frames: FrameSimilarity, background_similarity: float) -> R
 def _on_line(run: Run, frames: FrameSimilarity) -> Run:
     """The run with the reference range of the line through its frames, if they fit it clearly better than
     its own line."""
-    if run.tempo is None or len(frames.query_seconds) < _MIN_FRAMES:
+    if run.tempo is None:
         return run
     lines = _lines(frames.similarity, frames.query_seconds, frames.ref_seconds)
     line = max(lines, key=_Line.worth)
     at = at_line(run, frames.query_seconds)[None]
     inside = np.ones(at.shape, dtype=bool)
     own = float(mean_along(frames.similarity, at, frames.ref_seconds, inside)[0])
-    if line.worth() < own - tempo_penalty(run.tempo) + _LEAST_GAIN:
+    noise = max(1.0, math.sqrt(_GAIN_FRAMES / len(frames.query_seconds)))
+    if line.worth() < own - tempo_penalty(run.tempo) + _LEAST_GAIN * noise:
         return run
     start, end = ordered_range(
         float(line.at(run.query_start_seconds)),

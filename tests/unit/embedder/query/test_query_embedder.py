@@ -95,7 +95,8 @@ def test_first_and_second_pass_have_a_moment_every_three_seconds_and_a_thorough_
 
 
 def test_the_cache_key_of_a_pass_keeps_the_text_it_had_when_caches_were_filled() -> None:
-    assert CLOSER.cache_key == "Look(name='closer', first=False, step_seconds=3.0, moments=24)"
+    expected = "Look(name='closer', first=False, step_seconds=3.0, moments=24, least=4)"
+    assert CLOSER.cache_key == expected
 
 
 def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one() -> None:
@@ -103,6 +104,18 @@ def test_a_long_query_is_looked_at_closely_at_no_more_moments_than_a_short_one()
     assert CLOSER.chosen(pts, 3600.0).sum() == 24
     assert FIRST.chosen(pts, 3600.0).sum() == 1200
     assert THOROUGH.chosen(pts, 3600.0).sum() == 3600
+
+
+def test_a_short_query_is_looked_at_closely_at_several_moments_a_second_or_more_apart() -> None:
+    def chosen(seconds: float) -> list[float]:
+        pts = moments(round(2 * seconds))
+        found: list[float] = pts[CLOSER.chosen(pts, seconds)].tolist()
+        return found
+
+    assert chosen(10.0) == [0.0, 2.5, 5.0, 7.5]
+    assert chosen(6.0) == [0.0, 1.5, 3.0, 4.5]
+    assert chosen(2.5) == [0.0, 1.0, 2.0]
+    assert chosen(0.5) == [0.0]
 
 
 def test_moments_are_the_same_whichever_segment_they_are_looked_for_in() -> None:
@@ -124,7 +137,8 @@ def test_a_second_pass_over_parts_of_a_query_sees_those_of_its_moments_that_lie_
 def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer(
     rng: np.random.Generator,
 ) -> None:
-    """A first pass has a moment every three seconds for it, a thorough pass every second."""
+    """A first pass has a moment every three seconds for it, a second pass over a short query more, a
+    thorough pass one every second."""
     frames = rng.integers(0, 60, (16, 96, 128, 3)).astype(np.uint8)
     bright = rng.integers(150, 255, (16, 6, 8, 3)).astype(np.uint8)
     frames[:, 24:72, 24:88] = bright.repeat(8, axis=1).repeat(8, axis=2)
@@ -135,7 +149,7 @@ def test_the_whole_picture_is_embedded_at_every_frame_and_one_within_it_at_fewer
         return {view.name: view.pts_seconds.tolist() for view in seen}
 
     assert times("first") == {"identity": moments(12).tolist(), "inner": [0.0, 3.0]}
-    assert times("closer") == {"left": [0.0, 3.0]}
+    assert times("closer") == {"left": [0.0, 1.5, 3.0, 4.5]}
     every_second = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert times("thorough") == {"left": every_second, "inner": every_second}
     # What is described is the bright picture within the dark one.
@@ -154,7 +168,7 @@ def test_a_second_pass_sees_each_cell_of_a_grid_of_pictures(rng: np.random.Gener
     assert list(seen) == ["left", *CELL_NAMES[:6]]
     brightness = [seen[name].rows[:, 3].mean() for name in CELL_NAMES[:6]]
     assert brightness == sorted(brightness)
-    assert seen["cell_1"].pts_seconds.tolist() == [0.0, 3.0]
+    assert seen["cell_1"].pts_seconds.tolist() == [0.0, 1.5, 3.0, 4.5]
     assert [view.name for view in passes["first"].views] == list(FIRST_VIEWS)
 
 
@@ -262,6 +276,6 @@ def test_clips_outside_the_parts_of_a_second_pass_are_not_opened(
     assert part.views == whole.views
     frames = np.isclose(whole.window_end_seconds - whole.window_start_seconds, 0.5)
     seen = [one.window_start_seconds[frames & one.informative[0]].tolist() for one in (whole, part)]
-    assert seen == [[0.0, 3.0, 6.0, 9.0], [6.0, 9.0]]
-    both = frames & part.informative[0]
+    assert seen == [[0.0, 3.0, 6.0, 9.0], [6.0, 7.0, 8.0, 9.0]]
+    both = frames & part.informative[0] & whole.informative[0]
     np.testing.assert_array_equal(part.vectors[:, both], whole.vectors[:, both])

@@ -305,6 +305,9 @@ def sparse(rows: Float32Array, shown: list[int], cut_off_seconds: float = 0.0) -
     [
         # The second frame is so near the end that it has no window of its own.
         (3.4, (0, 4), [0, 6], (0.0, 3.4)),
+        # Of a short query they are a second apart.
+        (3.4, (0, 4), [0, 2, 4, 6], (0.0, 3.4)),
+        (6, (0, 3), [0, 3, 6, 9], (0.0, 2.25)),
         # No frame lies behind the last one, so nothing says that the copy ends there.
         (11, (0, 11), [0, 6, 12, 18], (0.0, 11.0)),
         # Half-way to the next frame.
@@ -343,19 +346,27 @@ def test_frames_of_a_closer_pass_locate_a_copy_to_half_of_their_distance(
     assert (run.query_start_seconds, run.query_end_seconds) == pytest.approx(expected, abs=0.01)
 
 
-def test_frames_of_a_closer_pass_tell_the_place_in_the_reference(rng: np.random.Generator) -> None:
+# Three seconds apart, a second apart, and one alone.
+SPARSE = pytest.mark.parametrize("shown", [[0, 6, 12, 18], [0, 2, 4], [4]])
+
+
+@SPARSE
+def test_frames_of_a_closer_pass_tell_the_place_in_the_reference(
+    rng: np.random.Generator, shown: list[int]
+) -> None:
     rows = walk(rng, 60)
-    film, query = Reference(rows), sparse(rows[17:41], [0, 6, 12, 18])
+    film, query = Reference(rows), sparse(rows[17:41], shown)
     run = rough(query, (6.0, 18.0))
     found = refine(run, around(run, query, film), STRANGERS)
     assert ranges(found) == pytest.approx((0.0, 12.0, 8.5, 20.5), abs=0.15)
     assert (found.score, found.pairs) == (run.score, run.pairs)
 
 
+@SPARSE
 def test_frames_of_a_closer_pass_move_no_range_where_nothing_moves(
-    rng: np.random.Generator,
+    rng: np.random.Generator, shown: list[int]
 ) -> None:
     still = np.repeat(unit_rows(rng, 1, VISUAL_DIMENSION), 40, axis=0)
-    film, query = Reference(still), sparse(still[:24], [0, 6, 12, 18])
+    film, query = Reference(still), sparse(still[:24], shown)
     run = rough(query, (6.0, 18.0))
     assert refine(run, around(run, query, film), STRANGERS) == run
