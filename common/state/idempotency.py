@@ -14,13 +14,15 @@ from sqlalchemy import Connection, delete, insert, select
 from common.errors import ReusedKeyError
 from common.slices import slices
 from common.state.store import Store
-from common.state.tables import IDEMPOTENT_ANSWERS
+from common.state.tables import IDEMPOTENT_ANSWERS, MATCHES
 from common.state.text import dump, load, text_hash
 from common.state.video_names import may_name, videos_named
 
 KEPT_SECONDS, KEPT_ANSWERS = 86_400, 20_000
 # Rows that one transaction deletes.
 _STEP = 500
+# The field of a verdict that says on which match it is.
+_MATCH = "match_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,9 @@ class AnswerStore(Store):
         return len(self._of_video(video_id))
 
     def forget_video(self, video_id: str) -> None:
-        """Delete the answers that name a deleted video. A request with the Idempotency-Key of one of them
-        is a new request."""
-        for names in slices(self._of_video(video_id), _STEP):
+        """Delete the answers that name a deleted video, and the verdicts in answers whose match is deleted.
+        A request with the Idempotency-Key of one of them is a new request."""
+        for names in slices([*self._of_video(video_id), *self._of_deleted_matches()], _STEP):
             with self._database.change() as connection:
                 connection.execute(
                     delete(IDEMPOTENT_ANSWERS).where(IDEMPOTENT_ANSWERS.c.hash.in_(names))
@@ -98,6 +100,22 @@ class AnswerStore(Store):
         with self._database.read() as connection:
             rows = connection.execute(select(table.hash, table.answer).where(text))
             return [row.hash for row in rows if video_id in videos_named(load(row.answer))]
+
+    def _of_deleted_matches(self) -> list[str]:
+        """Answers with a verdict on a match that is there no more. A verdict does not name the videos, but
+        what a person wrote may."""
+        table = IDEMPOTENT_ANSWERS.c
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(table.hash, table.answer).where(table.answer.contains(dump(_MATCH)))
+            )
+            of_match = {row.hash: _match_of(load(row.answer)) for row in rows}
+            there: set[int] = set()
+            for ids in slices(sorted({one for one in of_match.values() if one is not None}), _STEP):
+                there.update(
+                    connection.execute(select(MATCHES.c.id).where(MATCHES.c.id.in_(ids))).scalars()
+                )
+        return [name for name, one in of_match.items() if one is not None and one not in there]
 
 
 def answered_once(
@@ -156,3 +174,8 @@ def _put(connection: Connection, once: Once, answer: str, now: int) -> None:
 
 def _name(once: Once) -> str:
     return text_hash("\0".join((once.key_id, once.route, once.key)))
+
+
+def _match_of(answer: Any) -> int | None:
+    found = answer.get(_MATCH) if isinstance(answer, dict) else None
+    return found if isinstance(found, int) else None

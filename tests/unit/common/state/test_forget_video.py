@@ -14,6 +14,7 @@ from common.state.job_rows import CANCELLED, DONE, NewJob, new_job_id
 from common.state.matches import FoundMatch
 from common.state.state import State
 from common.state.tables import METADATA
+from common.state.verdicts import NewVerdict
 from common.state.video_names import videos_named, without_video
 from common.state.webhooks import NewWebhook
 from storyhash.open_state import compact_state
@@ -175,6 +176,21 @@ def test_answers_kept_for_an_idempotency_key_go(state: State) -> None:
     for key, known in (("gone", False), ("kept", True)):
         with state.answers.claimed(once(key)) as answer:
             assert (answer is not None) == known
+
+
+def test_answers_with_a_verdict_on_its_match_go(state: State) -> None:
+    def once(video_id: str) -> Once:
+        return Once("k", "POST /v1/verdicts", video_id, "body")
+
+    for video_id in ("gone", "kept"):
+        found = FoundMatch("sha256:1", video_id, "b", None, "copy", 0.9, {})
+        (match_id,) = state.matches.record([found])
+        verdict = NewVerdict("copy", f"{video_id} is ours", "", None, None)
+        assert state.verdicts.add(match_id, verdict, None, once(video_id)) is not None
+    state.forget_video("gone")
+    for video_id, known in (("gone", False), ("kept", True)):
+        with state.answers.claimed(once(video_id)) as answer:
+            assert (answer is not None) == known, video_id
 
 
 def test_a_video_is_found_by_its_id_and_not_by_any_text_like_it(state: State) -> None:
