@@ -260,8 +260,17 @@ def profile_in_force(settings: Settings) -> Profile:
     if manifest is None:
         return requested
     if settings.profile not in (AUTO, manifest.profile):
+        # Without a data folder the collections in Qdrant say which profile they are of.
+        made, other = (
+            (
+                f"the collection {settings.qdrant.collection}",
+                "set STORYHASH_QDRANT__COLLECTION to another",
+            )
+            if read_manifest(settings.data_dir) is None
+            else (settings.data_dir, "use another folder with --data")
+        )
         raise ModelMismatchError(
-            f"{settings.data_dir} was made with profile {manifest.profile}, not "
-            f"{settings.profile}; use another folder with --data, or omit --profile"
+            f"{made} was made with profile {manifest.profile}, not {settings.profile}; {other}, or omit "
+            "--profile"
         )
     return resolve_profile(settings.model_copy(update={"profile": manifest.profile}))

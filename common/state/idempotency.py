@@ -86,8 +86,8 @@ class AnswerStore(Store):
         return len(self._of_video(video_id))
 
     def forget_video(self, video_id: str) -> None:
-        """Delete the answers that name a deleted video, and the verdicts in answers whose match is deleted.
-        A request with the Idempotency-Key of one of them is a new request."""
+        """Delete the answers that name a deleted video, and those with a verdict on a deleted match. A
+        request with the Idempotency-Key of one of them is a new request."""
         for names in slices([*self._of_video(video_id), *self._of_deleted_matches()], _STEP):
             with self._database.change() as connection:
                 connection.execute(
@@ -102,8 +102,8 @@ class AnswerStore(Store):
             return [row.hash for row in rows if video_id in videos_named(load(row.answer))]
 
     def _of_deleted_matches(self) -> list[str]:
-        """Answers with a verdict on a match that is there no more. A verdict does not name the videos, but
-        what a person wrote may."""
+        """Answers with a verdict on a match that is no longer there. A verdict names no video, but what a
+        person wrote in it may."""
         table = IDEMPOTENT_ANSWERS.c
         with self._database.read() as connection:
             rows = connection.execute(

@@ -88,6 +88,8 @@ class QdrantStore:
                     m=searcher.hnsw_m, ef_construct=searcher.ef_construction
                 ),
             )
+            # One of another kind is refused before anything is left beside it.
+            check_collection(nodes, self._name, vector_params(settings), SEGMENT_INDEXES)
         self.register.open(model_id)
         info = check_collection(nodes, self._name, vector_params(settings), SEGMENT_INDEXES)
         self.notices = self._notices(info)

@@ -117,8 +117,11 @@ class CatalogueWriter:
 def catalogue_writer(
     path: Path, profile: str, model_id: str, calibration: str, storyhash: str
 ) -> Iterator[CatalogueWriter]:
-    """A writer of a new file. Raises UsageError without pyarrow, StorageError."""
+    """A writer of a new file. Raises UsageError without pyarrow and for the path of a folder,
+    StorageError."""
     arrow, parquet = _arrow()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file")
     try:
         with replacing(path) as temporary:
             # Given a path, pyarrow would turn folder names such as `a=1` into columns. A dictionary of

@@ -500,6 +500,15 @@ def test_a_collection_of_another_kind_is_refused(nodes: Nodes, part: str) -> Non
         store_over(nodes)
 
 
+def test_beside_segments_of_another_kind_no_register_is_left(nodes: Nodes) -> None:
+    other = models.VectorParams(size=128, distance=models.Distance.COSINE)
+    name = "storyhash-segments"
+    nodes.ask(lambda client: client.create_collection(name, vectors_config={"image": other}))
+    with pytest.raises(ModelMismatchError, match=name):
+        store_over(nodes)
+    assert not nodes.ask(lambda client: client.collection_exists("storyhash-videos"))
+
+
 def test_a_lost_collection_means_that_everything_is_indexed_again(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

@@ -206,3 +206,11 @@ def test_a_video_that_lacks_segments_is_left_out_and_named(
     assert (header.videos, source.incomplete) == (1, ["a"])
     with LocalIndex.open_writer(tmp_path / "new", manifest, Settings()) as index:
         assert import_catalogue(tmp_path / "some.parquet", index).videos == 1
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="is a folder; give the name of a file"),
+        catalogue_writer(tmp_path, "test", MODEL_ID, "", "1.0"),
+    ):
+        pass
