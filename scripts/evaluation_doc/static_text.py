@@ -8,7 +8,8 @@ similar raises the first and the second column."""
 HARD = """These edits leave little of the original: a third or a quarter of the picture's width, a
 corner of it, a blend, very little light, very few pixels, several strong edits together. They show where
 the method ends. No table above contains them. The decisions use the calibration in force, which was
-fitted without them."""
+fitted without them. Excerpts begin somewhere in the original; most other edits
+show all of it, so that a range that begins at 0 is right."""
 
 SECOND_OPINION = """These are the queries that both profiles have. In the last rows, `offline` is asked if
 `sscd-motion` finds no copy, and its matches are added. A copy that only it finds needs a probability of
