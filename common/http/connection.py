@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from common.http.errors import error_response
+from common.http.head_with_body import HeadWithBody
 from common.http.request_facts import OPEN_REQUESTS
 from common.settings import HttpSettings
 
@@ -33,8 +34,6 @@ _DRAIN_SECONDS = 2.0
 # A connection whose client does not read the response is kept for this long.
 _UNREAD_SECONDS = 120.0
 _IPV6_NETWORK_BITS = 64
-# Comes before the head of a response, if the client waits for it before it sends its body.
-_CONTINUE = b"HTTP/1.1 100 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,40 +80,6 @@ def network_of(address: str) -> str:
 
 class _RefusedError(Exception):
     """Stops the parser after a request was refused."""
-
-
-class _HeadWithBody:
-    """What the responses of a connection are written to: the head of each is sent together with the first
-    part of its body. Alone it would cost a system call, and wake a client that can do nothing yet."""
-
-    __slots__ = ("_head", "_transport", "begins")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        # Whether a head comes next.
-        self.begins = False
-
-    def write(self, data: bytes) -> None:
-        if self.begins and not data.startswith(_CONTINUE):
-            self.begins, self._head = False, data
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.writelines((head, data))
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send a head whose response has no body."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
 
 
 class Connections:
@@ -201,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._responses = _HeadWithBody(transport)
+        self._responses = HeadWithBody(transport)
         self._head_since = self.loop.time()
         if not self.shared.enter(self, self.client[0] if self.client else ""):
             self._refuse(503, "busy", "too many open connections; close some, or try again later")
