@@ -78,23 +78,25 @@ def _bring_in_step(videos: VideoStore, mirror: Mirror) -> list[Video]:
     """Delete from the mirror what it has of deleted videos, and mark as pending the videos of which it
     lacks segments. Returns those that were not pending before."""
     held = {str(row["video_id"]): (row["version"], count) for row, count in mirror.videos()}
-    deleted = [name for name in held if videos.was_deleted(name) and videos.get(name) is None]
+    rows = {row.video_id: row for row in videos.all()}
+    deleted = [name for name in held if name not in rows and videos.was_deleted(name)]
     for video_id in deleted:
         mirror.delete_video(video_id)
     if deleted:
         mirror.flush()
     # These are indexed again anyway: a video that is pending, and one whose newer version was being
     # written when a process was killed that followed a log.
-    again = {row.video_id for row in videos.all() if row.state == "pending"}
+    again = {name for name, row in rows.items() if row.state == "pending"}
     if videos.come_from_log:
-        versions = videos.versions()
-        again |= {name for name, (version, _) in held.items() if version > versions.get(name, 0)}
+        again |= {
+            name
+            for name, (version, _) in held.items()
+            if name in rows and version > rows[name].version
+        }
     differ = [
         row
-        for row in videos.all()
-        if row.version
-        and row.video_id not in again
-        and held.get(row.video_id) != (row.version, row.segments)
+        for name, row in rows.items()
+        if row.version and name not in again and held.get(name) != (row.version, row.segments)
     ]
     lost = []
     for some in slices(differ, _VIDEOS_AT_ONCE):

@@ -260,15 +260,11 @@ def profile_in_force(settings: Settings) -> Profile:
     if manifest is None:
         return requested
     if settings.profile not in (AUTO, manifest.profile):
-        # Without a data folder the collections in Qdrant say which profile they are of.
-        made, other = (
-            (
-                f"the collection {settings.qdrant.collection}",
-                "set STORYHASH_QDRANT__COLLECTION to another",
-            )
-            if read_manifest(settings.data_dir) is None
-            else (settings.data_dir, "use another folder with --data")
-        )
+        made, other = str(settings.data_dir), "use another folder with --data"
+        if read_manifest(settings.data_dir) is None:
+            # The collections in Qdrant say which profile they are of.
+            made = f"the collection {settings.qdrant.collection}"
+            other = "set STORYHASH_QDRANT__COLLECTION to another"
         raise ModelMismatchError(
             f"{made} was made with profile {manifest.profile}, not {settings.profile}; {other}, or omit "
             "--profile"

@@ -36,11 +36,12 @@ def recover(videos: VideoStore, store: QdrantStore) -> Recovered:
         videos.lose_vectors()
         return Recovered({}, {}, [all_lost("the Qdrant collection")])
     # The collections may come from a snapshot that is older than a deletion.
-    unhidden = {
+    deleted = {
         name: videos.next_version(name) - 1
         for name in registered.keys() - rows.keys()
-        if videos.was_deleted(name) and registered[name] < videos.next_version(name)
+        if videos.was_deleted(name)
     }
+    unhidden = {name: last for name, last in deleted.items() if registered[name] <= last}
     notices = _adopt_newer(videos, store, registered, rows)
     unshown, lost = _unfinished(videos, store, registered, rows)
     if lost:

@@ -175,8 +175,9 @@ def _worth_comparing(report: MatchReport) -> list[int]:
     """The numbers of the matches to compare: judged `copy` or `review`, or doubtful; of improbable
     doubtful ones only the best. Those that pictures may decide come first, since the time may not be
     enough for all, and improbable ones last."""
+    judged = report.judged
     numbers, improbable = [], 0
-    for number, (run, decision) in enumerate(report.judged):
+    for number, (run, decision) in enumerate(judged):
         if decision == "no_match":
             improbable += run.probability < IMPROBABLE
             if not is_doubtful(run) or improbable > MOST_IMPROBABLE:
@@ -184,7 +185,7 @@ def _worth_comparing(report: MatchReport) -> list[int]:
         numbers.append(number)
 
     def order(number: int) -> tuple[bool, bool]:
-        run, _ = report.judged[number]
+        run, _ = judged[number]
         return run.probability < IMPROBABLE, not is_doubtful(run)
 
     return sorted(numbers, key=order)
